@@ -1,0 +1,5 @@
+"""`python -m riskpool` is the command line."""
+
+from riskpool.cli import app
+
+app()

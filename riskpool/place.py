@@ -1,0 +1,176 @@
+"""The data directory of a stack: its lock, its ports, its passwords and the description of what runs in it."""
+
+import contextlib
+import fcntl
+import json
+import os
+import random
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from riskpool.logs import open_private
+from riskpool.services import SERVICES
+from riskpool.supervisor import StackError
+
+PORTS = (*SERVICES, "nats", "nats-monitor", "postgres")
+# Under the range that outgoing connections take, so that no client socket sits on a port while a server restarts.
+_FREE_PORTS = range(20_000, 30_000)
+# What `riskpool up` calls the option for a port that people choose.
+PORT_OPTIONS = {"gateway": "--port", "nats": "--nats-port"}
+
+
+class Place:
+    """One stack's directory. Only one stack at a time may hold it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+        self.logs = self.directory / "logs"
+        self._lock: int | None = None
+
+    def take(self) -> None:
+        """Make the directory and lock it; the lock ends with the process, however it ends."""
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            if os.geteuid() == 0:
+                self.directory.chmod(0o711)
+            self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StackError(
+                f"The data directory {self.directory} cannot be written: {error.strerror}. Choose another with --data."
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.release()
+            pid = (read_description(self.directory) or {}).get("pid", "unknown")
+            raise StackError(
+                f"Another riskpool (process {pid}) is using {self.directory}. Stop it, or choose another with --data."
+            ) from None
+
+    def release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def passwords(self) -> dict[str, str]:
+        """The owner's and the services' database passwords, made once."""
+        file = self.directory / "secrets.json"
+        if file.exists():
+            return dict(json.loads(file.read_text()))
+        made = {name: secrets.token_hex(24) for name in ("owner", *SERVICES)}
+        _write_json(file, made)
+        return made
+
+    def choose_ports(self, wanted: Mapping[str, int]) -> dict[str, int]:
+        """The wanted ports, which must be free, and for the rest those of the last time, or any that are free."""
+        for name, port in wanted.items():
+            if not _is_free(port):
+                raise StackError(
+                    f"Port {port} ({name}) is taken by another program. Choose another with "
+                    f"{PORT_OPTIONS.get(name, 'the option for it')} N, or let riskpool choose with --free-ports."
+                )
+        file = self.directory / "ports.json"
+        before: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        ports = dict(wanted)
+        for name in PORTS:
+            if name not in ports:
+                ports[name] = _free_port(before.get(name), set(ports.values()))
+        _write_json(file, ports)
+        return ports
+
+    def describe(self, description: Mapping[str, Any]) -> None:
+        """Write `stack.json`, by which other commands and tests find what runs here."""
+        _write_json(self.directory / "stack.json", description)
+
+    def end_orphans(self) -> None:
+        """End the processes of a stack that was killed here; one is known by its id and its start time."""
+        found = [_same(child) for child in (read_description(self.directory) or {}).get("processes", {}).values()]
+        orphans = [process for process in found if process is not None and process.name() != "postgres"]
+        for process in orphans:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        _, alive = psutil.wait_procs(orphans, timeout=8)
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=5)
+
+
+def read_description(directory: Path) -> dict[str, Any] | None:
+    """What `stack.json` says, whether or not that stack still runs."""
+    try:
+        return dict(json.loads((directory / "stack.json").read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def find_running(directory: Path) -> dict[str, Any]:
+    """The description of the stack that is running and ready in a directory; it says how to start one if none is."""
+    description = read_description(directory)
+    if description is None or description.get("state") != "ready" or not _is_held(directory / "lock"):
+        raise StackError(f"No stack is running in {directory}. Start one with `riskpool up --data {directory}`.")
+    return description
+
+
+def process_entry(pid: int) -> dict[str, float]:
+    """A process id with its start time, so that a later process with the same id is never mistaken for it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return {"pid": pid, "started": psutil.Process(pid).create_time()}
+    return {"pid": pid, "started": 0.0}
+
+
+def _same(entry: Mapping[str, Any]) -> psutil.Process | None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(int(entry["pid"]))
+        if abs(process.create_time() - float(entry["started"])) < 0.05:
+            return process
+    return None
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        descriptor = os.open(lock, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port(before: int | None, taken: set[int]) -> int:
+    for port in _candidates(before):
+        if port not in taken and _is_free(port):
+            return port
+    raise StackError("No free port between 20000 and 29999 was found.")
+
+
+def _candidates(before: int | None) -> Iterator[int]:
+    if before is not None:
+        yield before
+    yield from random.sample(_FREE_PORTS, 500)
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    fresh = file.with_name(file.name + ".new")
+    with os.fdopen(open_private(fresh), "w", encoding="utf-8") as stream:
+        json.dump(content, stream, indent=2, ensure_ascii=False)
+    fresh.replace(file)

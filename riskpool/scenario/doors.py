@@ -1,0 +1,231 @@
+"""The public doors a story goes through: HTTP as an agency, NATS (or HTTP) as a partner."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import nats
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js.errors import APIError, NoStreamResponseError
+
+Tokens = Callable[[str], str]
+_RECEIPT_WAIT_S = 3.0
+_DOOR_WAIT_S = 10.0
+
+
+class DoorError(Exception):
+    """The system did not answer at all; the message says which door."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: ``outcome`` is accepted, refused, duplicate or unreadable."""
+
+    outcome: str
+    rule: str = ""
+    detail: str = ""
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+def at_nine(day: date) -> str:
+    """Nine in the morning of a business date in Asia/Shanghai (RFC 3339)."""
+    return f"{day.isoformat()}T09:00:00+08:00"
+
+
+class HttpDoor:
+    """The gateway's HTTP API, as any organisation that ``tokens`` can speak for."""
+
+    def __init__(self, api_url: str, scheme: str, tokens: Tokens) -> None:
+        self.scheme = scheme
+        self._tokens = tokens
+        self._known: dict[str, str] = {}
+        self._client = httpx.AsyncClient(base_url=api_url.rstrip("/"), timeout=30.0)
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        await self._client.aclose()
+
+    async def command(self, organisation: str, name: str, fields: dict[str, Any], day: date, key: str) -> Answer:
+        """Make a command; the same ``key`` may be sent again."""
+        headers = {"Riskpool-Time": at_nine(day), "Idempotency-Key": key}
+        return _answer(await self._send("POST", f"/commands/{name}", organisation, headers, fields), key)
+
+    async def partner_event(self, organisation: str, name: str, fields: dict[str, Any], day: date, event_id: str) -> Answer:
+        """Report a fact without a bus client."""
+        headers = {"Riskpool-Time": at_nine(day), "Idempotency-Key": event_id}
+        return _answer(await self._send("POST", f"/partner-events/{name}", organisation, headers, fields), event_id)
+
+    async def begin_day(self, organisation: str, day: date) -> Answer:
+        """Announce every business day up to ``day``."""
+        headers = {"Riskpool-Time": at_nine(day)}
+        return _answer(await self._send("POST", "/business-day", organisation, headers, {"date": day.isoformat()}), "")
+
+    async def read(self, organisation: str, path: str) -> tuple[int, Any]:
+        """Status and JSON of a resource of the scheme."""
+        response = await self._send("GET", path, organisation, {}, None)
+        return response.status_code, _json(response)
+
+    async def settled(self, organisation: str) -> bool:
+        """Whether every consumer has taken what was published."""
+        status, progress = await self.read(organisation, "/progress")
+        return status == 200 and bool(progress.get("settled"))
+
+    def token(self, organisation: str) -> str:
+        """The organisation's token, made on first use."""
+        if organisation not in self._known:
+            self._known[organisation] = self._tokens(organisation)
+        return self._known[organisation]
+
+    async def _send(self, method: str, path: str, organisation: str, headers: dict[str, str], body: Any) -> httpx.Response:
+        """One request; an unreachable or overloaded gateway is asked again for ten seconds (every POST carries its key)."""
+        url = f"/v1/schemes/{self.scheme}{path}"
+        headers = {**headers, "Authorization": f"Bearer {self.token(organisation)}", "Accept-Language": "en"}
+        deadline = time.monotonic() + _DOOR_WAIT_S
+        while True:
+            try:
+                response = await self._client.request(method, url, headers=headers, json=body)
+                if response.status_code not in (429, 502, 503, 504) or time.monotonic() > deadline:
+                    return response
+            except httpx.TransportError as error:
+                if time.monotonic() > deadline:
+                    raise DoorError(f"{method} {url}: the gateway does not answer: {error!r}") from error
+            await asyncio.sleep(0.2)
+
+
+class BusDoor:
+    """The bus as a partner sees it: publish to the institution's subject, read the receipt."""
+
+    def __init__(self, client: Client, scheme: str) -> None:
+        self._js = client.jetstream()
+        self._scheme = scheme
+
+    async def partner_event(
+        self, institution: str, name: str, fields: dict[str, Any], day: date, event_id: str, *, times: int = 1
+    ) -> Answer | None:
+        """Publish until there is a receipt; None when the institution has no ingress stream."""
+        subject = f"{institution}.{self._scheme}.{name}"
+        payload = json.dumps(self._envelope(institution, name, fields, day, event_id), ensure_ascii=False).encode()
+        deadline = time.monotonic() + _DOOR_WAIT_S
+        while time.monotonic() < deadline:
+            try:
+                for _ in range(times):
+                    await self._publish(f"partners.{subject}", payload)
+            except NoStreamResponseError:
+                return None
+            receipt = await self._receipt(f"receipts.{subject}", event_id)
+            if receipt is not None:
+                return receipt
+        raise DoorError(f"no receipt for {name} of {institution} (event {event_id}) within {_DOOR_WAIT_S:.0f} s")
+
+    async def _publish(self, subject: str, payload: bytes) -> None:
+        """Store the event; the ingress stream may appear a moment after the agreement, the bus may just be starting."""
+        headers = {"content-type": "application/cloudevents+json"}
+        deadline = time.monotonic() + _RECEIPT_WAIT_S
+        while True:
+            try:
+                await self._js.publish(subject, payload, headers=headers, timeout=2)
+                return
+            except (NatsError, NatsTimeout):
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.05)
+
+    async def _receipt(self, subject: str, event_id: str) -> Answer | None:
+        deadline, pause = time.monotonic() + _RECEIPT_WAIT_S, 0.004
+        while time.monotonic() < deadline:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.05)
+            try:
+                message = await self._js.get_last_msg("RECEIPTS", subject)
+            except (APIError, NatsError, NatsTimeout):
+                continue
+            body = json.loads(message.data or b"{}")
+            receipt = body.get("data", body)
+            if receipt.get("event_id") == event_id:
+                return _from_receipt(receipt)
+        return None
+
+    def _envelope(self, institution: str, name: str, fields: dict[str, Any], day: date, event_id: str) -> dict[str, Any]:
+        about = str(fields.get("uscc") or fields.get("loan_no") or fields.get("disbursement_id") or "")
+        return {
+            "specversion": "1.0", "id": event_id, "source": f"/partners/{institution}", "type": f"riskpool.{name}.v1",
+            **({"subject": about} if about else {}), "time": at_nine(day), "datacontenttype": "application/json",
+            "scheme": self._scheme, "data": fields,
+        }
+
+
+class Doors:
+    """Both doors of one scheme; a partner without a stream on the bus reports over HTTP."""
+
+    def __init__(self, http: HttpDoor, bus: BusDoor | None) -> None:
+        self.http = http
+        self._bus = bus
+
+    async def report(self, institution: str, name: str, fields: dict[str, Any], day: date, *, twice: bool = False) -> Answer:
+        """A partner event through the bus, or over HTTP where there is no bus."""
+        event_id = str(uuid4())
+        if self._bus is not None:
+            answer = await self._bus.partner_event(institution, name, fields, day, event_id, times=2 if twice else 1)
+            if answer is not None:
+                return answer
+        answer = await self.http.partner_event(institution, name, fields, day, event_id)
+        return await self.http.partner_event(institution, name, fields, day, event_id) if twice else answer
+
+    async def command(self, organisation: str, name: str, fields: dict[str, Any], day: date, *, twice: bool = False) -> Answer:
+        """A command; twice with one key must answer the same twice."""
+        key = str(uuid4())
+        answer = await self.http.command(organisation, name, fields, day, key)
+        if twice and (again := await self.http.command(organisation, name, fields, day, key)) != answer:
+            raise DoorError(f"{name} sent again with its Idempotency-Key answered {again}, the first answer was {answer}")
+        return answer
+
+
+@asynccontextmanager
+async def open_doors(api_url: str, nats_url: str | None, scheme: str, tokens: Tokens) -> AsyncIterator[Doors]:
+    """The doors of a running system, closed on leaving."""
+    http = HttpDoor(api_url, scheme, tokens)
+    client: Client | None = None
+    try:
+        if nats_url is not None:
+            client = await nats.connect(nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.2, error_cb=_ignore)
+        yield Doors(http, BusDoor(client, scheme) if client else None)
+    finally:
+        if client is not None:
+            await client.close()
+        await http.close()
+
+
+async def _ignore(_error: Exception) -> None:
+    """Connection errors show as publishes without an answer."""
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except json.JSONDecodeError:
+        return {"detail": response.text[:500]}
+
+
+def _from_receipt(receipt: dict[str, Any]) -> Answer:
+    return Answer(str(receipt.get("outcome", "")), receipt.get("rule") or "", receipt.get("detail") or "", receipt)
+
+
+def _answer(response: httpx.Response, event_id: str) -> Answer:
+    body = _json(response)
+    if not isinstance(body, dict):
+        body = {"detail": str(body)}
+    if "outcome" in body:
+        return _from_receipt({"event_id": event_id, **body})
+    if response.is_success:
+        return Answer("accepted", body=body)
+    rule = body.get("rule") or ("malformed" if response.status_code == 422 else f"http.{response.status_code}")
+    return Answer("refused", str(rule), str(body.get("detail") or body.get("title") or ""), body)

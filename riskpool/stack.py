@@ -1,0 +1,235 @@
+"""The whole product on one machine: NATS, PostgreSQL and the five services, with nothing needed but Python."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from riskpool.logs import follow, rotate, tail
+from riskpool.place import Place, process_entry
+from riskpool.servers import NatsServer, PostgresServer
+from riskpool.services import OWNER_URL, SERVICES
+from riskpool.supervisor import Child, Program, StackError
+
+READY_SECONDS = 90.0
+Progress = Callable[[str], None]
+
+
+class Stack:
+    """Start, watch and stop everything in one data directory.
+
+    `ports` fixes some of `riskpool.place.PORTS`, the rest are chosen; `schemes` are scheme files instead of the shipped
+    one; `clock` says where services read business time; `env` is added to the services' environment.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        ports: Mapping[str, int] | None = None,
+        schemes: Sequence[Path] = (),
+        clock: Literal["message", "server"] = "server",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.place = Place(data_dir)
+        self.clock = clock
+        self.schemes = tuple(path.absolute() for path in schemes)
+        self._wanted_ports = dict(ports or {})
+        self._env = dict(env or {})
+        self._children: dict[str, Child] = {}
+        self._failure: StackError | None = None
+        self._failed = asyncio.Event()
+        self._state = "starting"
+        self.ports: dict[str, int] = {}
+        self.nats: NatsServer
+        self.postgres: PostgresServer
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['gateway']}"
+
+    @property
+    def nats_url(self) -> str:
+        return self.nats.url
+
+    def database_url(self, service: str) -> str:
+        """The address of a service's database with the service's own role."""
+        return self.postgres.url(service, service, self._passwords[service])
+
+    def is_first_start(self) -> bool:
+        return not (self.place.directory / "postgres").exists()
+
+    async def start(self, progress: Progress = lambda step: None) -> None:
+        """Start everything and return when every service is ready; StackError says in words why it cannot be."""
+        self.place.take()
+        try:
+            await asyncio.to_thread(self.place.end_orphans)
+            self._passwords = self.place.passwords()
+            self.ports = self.place.choose_ports(self._wanted_ports)
+            for log in self.place.logs.glob("*.log"):
+                rotate(log)
+            await self._start_servers(progress)
+            await self._migrate(progress)
+            await self._start_services(progress)
+        except BaseException:
+            await self.stop()
+            raise
+        self._state = "ready"
+        self._describe()
+
+    async def wait(self) -> None:
+        """Wait until a child keeps ending; raises the StackError that tells of it."""
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure
+
+    async def stop(self) -> None:
+        """End the services, then the servers they need, and let go of the directory."""
+        self._state = "stopping"
+        await asyncio.gather(*(self._children[name].stop() for name in SERVICES if name in self._children))
+        await asyncio.gather(*(child.stop() for name, child in self._children.items() if name not in SERVICES))
+        if self._children:
+            self._state = "stopped"
+            self._describe()
+        self._children.clear()
+        self.place.release()
+
+    async def show_logs(self, show: Callable[[str, str], None], every_line: bool = False) -> None:
+        """Pass what the children log to `show(name, line)`, for ever; only warnings and up unless `every_line`."""
+        await follow([self._log(name) for name in (*SERVICES, "nats", "postgres", "migrate")], show, every_line)
+
+    async def _start_servers(self, progress: Progress) -> None:
+        ports = self.ports
+        self.nats = NatsServer(self.place.directory / "nats", self._log("nats"), ports["nats"], ports["nats-monitor"])
+        self.postgres = PostgresServer(
+            self.place.directory / "postgres", self._log("postgres"), ports["postgres"], self._passwords["owner"]
+        )
+        await _all_or_none(self._start_nats(progress), self._start_postgres(progress))
+
+    async def _start_nats(self, progress: Progress) -> None:
+        await self._start_child(self.nats.program())
+        await self._until("nats", self.nats.is_ready)
+        progress(f"NATS with JetStream on {self.nats.url}")
+
+    async def _start_postgres(self, progress: Progress) -> None:
+        if self.is_first_start():
+            progress("a new database")
+        await asyncio.to_thread(self.postgres.initialise)
+        await self._start_child(self.postgres.program())
+        await self._until("postgres", self.postgres.is_ready)
+        progress(f"PostgreSQL on 127.0.0.1:{self.ports['postgres']}")
+        await self.postgres.ensure_databases({name: self._passwords[name] for name in SERVICES})
+
+    async def _migrate(self, progress: Progress) -> None:
+        log = self._log("migrate")
+        with log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "riskpool.migrate",
+                stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, cwd=self.place.directory,
+                env={**self._environment(), OWNER_URL: self.postgres.url("{service}")}, start_new_session=True,
+            )  # fmt: skip
+        try:
+            code = await process.wait()
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        if code != 0:
+            lines = "\n".join(f"  {line}" for line in tail(log, 20))
+            raise StackError(f"The databases could not be brought up to date. The last lines of {log}:\n{lines}")
+        progress("databases up to date")
+
+    async def _start_services(self, progress: Progress) -> None:
+        await _all_or_none(*(self._start_child(self._service(name)) for name in SERVICES))
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            await _all_or_none(*(self._until_service_ready(client, name, progress) for name in SERVICES))
+
+    async def _until_service_ready(self, client: httpx.AsyncClient, name: str, progress: Progress) -> None:
+        async def is_ready() -> bool:
+            with contextlib.suppress(httpx.HTTPError):
+                return (await client.get(f"http://127.0.0.1:{self.ports[name]}/readyz")).status_code == 200
+            return False
+
+        await self._until(name, is_ready)
+        progress(f"{name} on 127.0.0.1:{self.ports[name]}")
+
+    def _service(self, name: str) -> Program:
+        command = (
+            sys.executable, "-m", "uvicorn", f"services.{name}.app:app", "--host", "127.0.0.1",
+            "--port", str(self.ports[name]), "--timeout-graceful-shutdown", "5", "--no-access-log",
+        )  # fmt: skip
+        environment = self._environment() | {"RISKPOOL_DATABASE_URL": self.database_url(name)}
+        return Program(name, command, self._log(name), cwd=self.place.directory, environment=environment)
+
+    def _environment(self) -> dict[str, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RISKPOOL_")}
+        environment |= {
+            "PYTHONUNBUFFERED": "1",
+            "RISKPOOL_NATS_URL": self.nats.url,
+            "RISKPOOL_CLOCK": self.clock,
+            "RISKPOOL_DATA": str(self.place.directory),
+            "RISKPOOL_LOG_LEVEL": os.environ.get("RISKPOOL_LOG_LEVEL", "INFO"),
+        }
+        if self.schemes:
+            environment["RISKPOOL_SCHEMES"] = os.pathsep.join(str(path) for path in self.schemes)
+        return environment | self._env
+
+    async def _start_child(self, program: Program) -> None:
+        child = Child(program, self._describe, self._fail)
+        self._children[program.name] = child
+        await child.start()
+
+    async def _until(self, name: str, is_ready: Callable[[], Awaitable[bool]]) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not await is_ready():
+            if self._failure is not None:
+                raise self._failure
+            if time.monotonic() > deadline:
+                lines = "\n".join(f"  {line}" for line in tail(self._log(name), 20))
+                raise StackError(
+                    f"{name} did not become ready within {READY_SECONDS:.0f} seconds. The last lines of "
+                    f"{self._log(name)}:\n{lines}"
+                )
+            await asyncio.sleep(0.05)
+
+    def _fail(self, error: StackError) -> None:
+        self._failure = self._failure or error
+        self._failed.set()
+
+    def _log(self, name: str) -> Path:
+        return self.place.logs / f"{name}.log"
+
+    def _describe(self) -> None:
+        self.place.describe(self.description())
+
+    def description(self) -> dict[str, Any]:
+        """Addresses and process ids, as written to `stack.json`."""
+        pids = {name: child.pid for name, child in self._children.items()}
+        return {
+            "state": self._state,
+            "pid": os.getpid(),
+            "api_url": self.api_url,
+            "nats_url": self.nats.url,
+            "nats_monitor_url": self.nats.monitor_url,
+            "services": {name: f"http://127.0.0.1:{self.ports[name]}" for name in SERVICES},
+            "databases": {name: self.database_url(name) for name in SERVICES},
+            "owner_database": self.postgres.url("{service}"),
+            "clock": self.clock,
+            "schemes": [str(path) for path in self.schemes],
+            "processes": {name: process_entry(pid) for name, pid in pids.items() if pid is not None},
+            "restarts": {name: child.restarts for name, child in self._children.items()},
+        }
+
+
+async def _all_or_none(*steps: Coroutine[Any, Any, None]) -> None:
+    """Run steps side by side; the first error ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(step)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None

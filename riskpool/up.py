@@ -1,0 +1,155 @@
+"""`riskpool up`: the whole product on this machine, until Ctrl-C."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Coroutine
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from riskpool.stack import Stack
+from riskpool.supervisor import StackError
+
+DEFAULT_DATA = Path(".riskpool")
+DEMO_STORY = "first-year.yaml"
+
+
+class BusinessTime(StrEnum):
+    MESSAGE = "message"
+    SERVER = "server"
+
+
+class Up:
+    """One run of the command: what it shows while the stack starts, runs and stops."""
+
+    def __init__(self, stack: Stack, demo: bool, verbose: bool) -> None:
+        self.stack, self.demo, self.verbose = stack, demo, verbose
+        self.console = Console(highlight=False, soft_wrap=True)
+        self._began = time.monotonic()
+
+    async def run(self) -> None:
+        """Start, wait for Ctrl-C, SIGTERM or a child that keeps ending, and stop. A second signal does not wait longer."""
+        told_to_stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, told_to_stop.set)
+        if not await _unless(told_to_stop, self._start()):
+            return
+        logs = asyncio.create_task(self.stack.show_logs(self._show_line, self.verbose))
+        try:
+            await _unless(told_to_stop, self._serve())
+        finally:
+            logs.cancel()
+            self.console.print("Stopping …")
+            await self.stack.stop()
+        self.console.print("Stopped.")
+
+    async def _start(self) -> None:
+        with self.console.status("Starting …") as status:
+
+            def progress(step: str) -> None:
+                self.console.print(f"  [green]ready[/] {step} [dim]{time.monotonic() - self._began:.1f} s[/]")
+                status.update("Starting …")
+
+            await self.stack.start(progress)
+
+    async def _serve(self) -> None:
+        if self.demo:
+            await self._load_demo()
+        self.console.print(self._where_to_look())
+        self.console.print("Ctrl-C stops everything; the data stay.")
+        await self.stack.wait()
+
+    async def _load_demo(self) -> None:
+        """Play the shipped story once in a data directory."""
+        mark = self.stack.place.directory / "demo-loaded"
+        if mark.exists():
+            return
+        try:
+            from riskpool.scenario import demo
+        except ImportError:
+            self.console.print("The demo story is not there yet: no demo data were loaded.", style="yellow")
+            return
+        with self.console.status("Loading one year of demo data …"):
+            await demo.load(self.stack)
+        mark.touch()
+        self.console.print(f"  [green]ready[/] demo data [dim]{time.monotonic() - self._began:.1f} s[/]")
+
+    def _where_to_look(self) -> Table:
+        stack = self.stack
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        for what, where in (
+            ("API and its pages", f"{stack.api_url}/docs"),
+            ("metrics", f"{stack.api_url}/metrics"),
+            ("NATS", f"{stack.nats_url}   (monitor {stack.nats.monitor_url})"),
+            ("logs", str(stack.place.logs)),
+            ("data", str(stack.place.directory)),
+            ("a token", f"riskpool token --data {stack.place.directory} drc"),
+        ):
+            table.add_row(f"[bold]{what}[/]", where)
+        return table
+
+    def _show_line(self, name: str, line: str) -> None:
+        self.console.print(f"{name:>9} | {line}", markup=False)
+
+
+def up(
+    data: Annotated[Path, typer.Option(help="Directory of the data, logs and addresses.")] = DEFAULT_DATA,
+    port: Annotated[int, typer.Option(help="Port of the gateway: the API and its pages.")] = 8080,
+    nats_port: Annotated[int, typer.Option(help="Port of NATS, for partners.")] = 4222,
+    free_ports: Annotated[bool, typer.Option("--free-ports", help="Choose free ports for everything.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Load one year of demo data on the first start.")] = False,
+    scheme: Annotated[
+        list[Path] | None, typer.Option(help="Scheme file to serve instead of the shipped one; repeat for several.")
+    ] = None,
+    clock: Annotated[
+        BusinessTime, typer.Option(help="Where business time comes from: this machine, or each message (tests, demos).")
+    ] = BusinessTime.SERVER,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show every log line, not only warnings.")] = False,
+) -> None:
+    """Start the whole product on this machine: NATS, PostgreSQL and the five services."""
+    try:
+        schemes = [_checked(path) for path in scheme or []]
+        asyncio.run(_run(data, {} if free_ports else {"gateway": port, "nats": nats_port}, schemes, demo, clock, verbose))
+    except StackError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"riskpool: {error}", markup=False)
+        raise typer.Exit(1) from None
+
+
+async def _run(
+    data: Path, ports: dict[str, int], schemes: list[Path], demo: bool, clock: BusinessTime, verbose: bool
+) -> None:
+    business_time = BusinessTime.MESSAGE if demo else clock
+    stack = Stack(data, ports, schemes, "message" if business_time is BusinessTime.MESSAGE else "server")
+    await Up(stack, demo, verbose).run()
+
+
+def _checked(path: Path) -> Path:
+    """A scheme file that can be read and holds together; what is wrong with it is said before anything starts."""
+    from shared.scheme.loader import SchemeError, load_scheme
+
+    try:
+        load_scheme(path)
+    except (SchemeError, OSError) as error:
+        raise StackError(f"The scheme file {path} cannot be used: {error}") from None
+    return path
+
+
+async def _unless(told_to_stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work unless told to stop first; says whether it was done."""
+    task, stop = asyncio.create_task(work), asyncio.create_task(told_to_stop.wait())
+    await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not task.done():
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        return False
+    task.result()
+    return True

@@ -1,0 +1,106 @@
+"""Accounts and balanced postings: what each event of the fund writes into the double-entry ledger (pool.ledger)."""
+
+from collections.abc import Iterable
+from datetime import date
+
+from shared.contracts.base import Event
+from shared.contracts.pool import (
+    CapitalInjected,
+    CompensationInstructed,
+    CompensationSettled,
+    DisbursementReturned,
+    Entry,
+    FeeInstructed,
+    FeeSettled,
+    FundsBooked,
+    IncomeBooked,
+    PoolEvent,
+    SubsidyInstructed,
+    SubsidySettled,
+    WriteOffBooked,
+)
+from shared.decisions import Accepted, Decision
+
+CASH = "cash"
+INSTRUCTED = "instructed"
+UNALLOCATED = "unallocated"
+CAPITAL = "capital"
+INCOME = "income"
+WRITTEN_OFF = "written_off"
+WRITE_OFF_LOSS = "write_off_loss"
+PAID = {"compensation": "compensation", "subsidy": "subsidy", "fee": "fee"}
+RECEIVED = {"recovery": "recovered", "clawback": "clawed_back", "other": "other_funds"}
+
+
+def entries_of(event: PoolEvent) -> tuple[Entry, ...]:
+    """The balanced posting of an event, from nothing but its own facts; empty where no money moves (pool.ledger, 二(二)2)."""
+    match event:
+        case CapitalInjected():
+            return _posting((CASH, event.amount), (f"{CAPITAL}:{event.source}", -event.amount))
+        case CompensationInstructed():
+            return _posting((PAID["compensation"], event.amount), (INSTRUCTED, -event.amount))
+        case SubsidyInstructed():
+            return _posting((PAID["subsidy"], event.amount), (INSTRUCTED, -event.amount))
+        case FeeInstructed():
+            return _posting((PAID["fee"], event.amount), (INSTRUCTED, -event.amount))
+        case CompensationSettled() | SubsidySettled() | FeeSettled():
+            return _posting((INSTRUCTED, event.amount), (CASH, -event.amount))
+        case DisbursementReturned():
+            return _posting((INSTRUCTED, event.amount), (PAID[event.kind], -event.amount))
+        case IncomeBooked():
+            return _posting((CASH, event.amount), (f"{INCOME}:{event.period[:4]}", -event.amount))
+        case FundsBooked():
+            return _received(event)
+        case WriteOffBooked():
+            return _posting((WRITE_OFF_LOSS, event.amount), (WRITTEN_OFF, -event.amount))
+    return ()
+
+
+def _received(event: FundsBooked) -> tuple[Entry, ...]:
+    return _posting(
+        (CASH, event.amount),
+        (RECEIVED[event.purpose], -event.applied),
+        (UNALLOCATED, event.applied - event.amount),
+        (WRITTEN_OFF, event.reinstated),
+        (WRITE_OFF_LOSS, -event.reinstated),
+    )
+
+
+def _posting(*lines: tuple[str, int]) -> tuple[Entry, ...]:
+    if sum(amount for _, amount in lines):
+        raise AssertionError(f"a posting must sum to zero: {lines}")
+    return tuple(Entry(account=account, amount=amount) for account, amount in lines if amount)
+
+
+def posted(decision: Decision) -> Decision:
+    """The decision with every event of the fund carrying its entries."""
+    if not isinstance(decision, Accepted):
+        return decision
+    events = tuple(with_entries(event) if isinstance(event, PoolEvent) else event for event in decision.events)
+    return Accepted(events, decision.result, decision.duplicate)
+
+
+def with_entries(event: PoolEvent) -> PoolEvent:
+    """The event with its posting."""
+    return event.model_copy(update={"entries": entries_of(event)})
+
+
+def effective_on(event: Event) -> date | None:
+    """The date that an event's entries count from: the custodian's own date of a transfer, else the business date."""
+    match event:
+        case CompensationSettled() | SubsidySettled() | FeeSettled():
+            return event.settled_on or event.on
+        case FundsBooked():
+            return event.received_on
+        case PoolEvent():
+            return event.on
+    return None
+
+
+def balances(events: Iterable[PoolEvent]) -> dict[str, int]:
+    """Every account's balance in fen, derived from entries alone (pool.ledger)."""
+    totals: dict[str, int] = {}
+    for event in events:
+        for entry in event.entries:
+            totals[entry.account] = totals.get(entry.account, 0) + entry.amount
+    return {account: amount for account, amount in sorted(totals.items()) if amount}

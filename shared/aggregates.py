@@ -1,0 +1,40 @@
+"""State as the fold of a service's own events, kept as one row a thing: the document and the columns that rules need."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sqlalchemy import BigInteger, Column, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.schema import SchemaItem
+
+from shared.contracts.base import Event, Shape
+
+S = TypeVar("S", bound=Shape)
+
+
+@dataclass(frozen=True)
+class Aggregate(Generic[S]):
+    """One kind of thing: ``keys`` names those that an event changes, ``evolve`` gives the state after it.
+
+    ``evolve`` uses nothing but state and event, so that an audit can fold the events again.
+    """
+
+    name: str
+    table: Table
+    model: type[S]
+    evolve: Callable[[S | None, Event], S | None]
+    keys: Callable[[Event], tuple[str, ...]]
+
+
+def aggregate_table(name: str, metadata: MetaData, *extra: SchemaItem) -> Table:
+    """The table of an aggregate: its document and, as generated columns, what queries and constraints need of it."""
+    return Table(
+        name,
+        metadata,
+        Column("scheme", Text, primary_key=True),
+        Column("key", Text, primary_key=True),
+        Column("version", BigInteger, nullable=False),
+        Column("doc", JSONB, nullable=False),
+        *extra,
+    )

@@ -1,0 +1,62 @@
+"""The one place that knows FastStream: durable pull consumers taken in batches, and commands answered by request and reply."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, PullSub
+from faststream.nats.annotations import NatsMessage
+from nats.aio.msg import Msg
+
+from shared.messaging import natsfix
+from shared.messaging.bus import nats_url
+from shared.messaging.provisioning import Consumer
+
+Take = Callable[[Sequence[Msg]], Awaitable[None]]
+Reply = Callable[[bytes, str], Awaitable[bytes]]
+COMMANDS_AT_ONCE = 4
+
+
+class Binding:
+    """FastStream's broker with the settings that messaging.md found to be safe."""
+
+    def __init__(self, name: str, closed: Callable[[], Awaitable[None]]):
+        natsfix.install()
+        self.broker = NatsBroker(
+            nats_url(), name=name, logger=None, max_reconnect_attempts=-1, reconnect_time_wait=1, graceful_timeout=15,
+            connect_timeout=2, ping_interval=10, max_outstanding_pings=2, closed_cb=closed,
+        )
+
+    def consume(self, consumer: Consumer, take: Take) -> Any:
+        """Give a provisioned durable's messages to ``take``, batch by batch; it acks by itself."""
+        subscriber = self.broker.subscriber(
+            consumer.subjects[0],
+            stream=JStream(consumer.stream, declare=False),
+            durable=consumer.durable,
+            pull_sub=PullSub(batch_size=natsfix.BATCH, timeout=natsfix.WAIT_SECONDS, batch=True),
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,  # else a publisher's reply_to header makes us publish to any subject
+        )
+
+        @subscriber
+        async def on_batch(message: NatsMessage) -> None:
+            raw: Any = message.raw_message
+            await take(raw)
+
+        return subscriber
+
+    def serve(self, subject: str, queue: str, reply: Reply) -> None:
+        """Answer requests on a subject, one replica of the queue each."""
+
+        @self.broker.subscriber(subject, queue=queue, max_workers=COMMANDS_AT_ONCE)
+        async def on_request(message: NatsMessage) -> bytes:
+            raw: Any = message.raw_message
+            return await reply(raw.data, raw.subject)
+
+    async def start(self) -> None:
+        """Connect and start every subscriber made so far."""
+        await self.broker.start()
+
+    async def stop(self) -> None:
+        """Finish the batches at work and disconnect."""
+        await self.broker.stop()

@@ -1,0 +1,193 @@
+"""From a message to its handler and back: who may send it, what was decided, what is answered."""
+
+import asyncio
+import json
+import logging
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from nats.aio.msg import Msg
+from pydantic import ValidationError
+from sqlalchemy.dialects.postgresql import insert
+
+from shared.clock import SHANGHAI
+from shared.contracts.base import PartnerEvent
+from shared.contracts.registry import PARTNER_EVENTS
+from shared.contracts.review import AgreementSigned
+from shared.database import is_outage
+from shared.decisions import Decision, Refusal
+from shared.messaging.commands import Answer, answer_of, first_answer, keep_answer, parse_command, refused
+from shared.messaging.envelope import Envelope
+from shared.messaging.intake import Incoming, describe
+from shared.messaging.receipts import Receipt, announce_receipt
+from shared.messaging.tables import institutions, receipts
+from shared.messaging.unit_of_work import Transaction, UnitOfWork
+from shared.observability import MESSAGES, SECONDS
+from shared.scheme.refusals import explain
+
+if TYPE_CHECKING:
+    from shared.messaging.service import Service
+
+log = logging.getLogger("riskpool.dispatch")
+
+
+class Dispatch:
+    """Gives each message to the service's handler, once its sender is known to be allowed."""
+
+    def __init__(self, service: "Service"):
+        self.service = service
+        self.agreed = asyncio.Event()
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    async def event(self, transaction: Transaction, one: Incoming) -> None:
+        """One of our services' events: its handler, and what every service keeps of agreements."""
+        assert one.envelope is not None and one.message is not None
+        if isinstance(one.message, AgreementSigned):
+            await self._keep_institution(transaction, one.scheme, one.message)
+        if self.service.all_events and one.scheme in self.service.schemes:
+            await self.service.all_events(transaction.connection, one.envelope, one.message)  # type: ignore[arg-type]
+        handler = self.service.events.get(type(one.message))  # type: ignore[arg-type]
+        if handler and one.scheme in self.service.schemes:
+            sender = one.source.rsplit("/", 1)[1]
+            unit = self._unit(transaction, one.envelope, one.scheme, one.envelope.time, sender, "service")
+            await unit.record((await handler(unit, one.message)).events)
+        MESSAGES.labels("event", one.name, "taken").inc()
+
+    async def _keep_institution(self, transaction: Transaction, scheme: str, signed: AgreementSigned) -> None:
+        row = {"scheme": scheme, "id": signed.institution, "kind": signed.kind, "name": signed.name,
+               "valid_from": signed.valid_from, "valid_to": signed.valid_to}
+        write = insert(institutions).values(row)
+        await transaction.connection.execute(write.on_conflict_do_update(index_elements=["scheme", "id"], set_=row))
+        self.agreed.set()
+
+    # -- partner events ------------------------------------------------------------------------------------------
+
+    async def partner_event(self, transaction: Transaction, one: Incoming) -> None:
+        """A partner's event: decided by its handler, answered by exactly one receipt."""
+        if not self._is_ours(one.name):
+            return
+        assert one.envelope is not None and one.message is not None
+        if one.scheme not in self.service.schemes:
+            self._answer(transaction, one, "unreadable", None, {"problem": f"unknown scheme {one.scheme!r}"})
+            return
+        assert one.stored is not None and isinstance(one.message, PartnerEvent)
+        moment = self.service.clock.business_time(one.envelope.time, one.stored)
+        unit = self._unit(transaction, one.envelope, one.scheme, moment, one.institution, "")
+        decision = await self._decide_partner_event(unit, one, one.message)
+        await unit.record(decision.events)
+        if isinstance(decision, Refusal):
+            figures = {**decision.figures, "reason": decision.reason}
+            self._answer(transaction, one, "refused", decision.rule, figures, unit.now)
+        else:
+            note = str(decision.result.get("note", "")) or None
+            self._answer(transaction, one, "duplicate" if decision.duplicate else "accepted", None, {}, unit.now, note)
+
+    async def _decide_partner_event(self, unit: UnitOfWork, one: Incoming, message: PartnerEvent) -> Decision:
+        assert one.envelope is not None
+        claimed = one.envelope.source.removeprefix("/partners/") if one.envelope.source.startswith("/partners/") else ""
+        named = one.envelope.data.get("institution")
+        for other in (claimed, named):
+            if other and other != one.institution:
+                return Refusal("permission", "other_institution", {"named": str(other), "sender": one.institution})
+        institution = await unit.institution(one.institution)
+        unit.sender_kind = institution.kind if institution else ""
+        if unit.sender_kind not in message.senders:
+            return Refusal("permission", "", {"organisation": one.institution, "what": one.name})
+        decision: Decision = await self.service.partner_events[type(message)](unit, message)
+        return decision
+
+    def _is_ours(self, name: str) -> bool:
+        owner = PARTNER_EVENTS[name].owner if name in PARTNER_EVENTS else "review"
+        return owner == self.service.name
+
+    async def unreadable(self, transaction: Transaction, one: Incoming) -> None:
+        """The receipt of a partner event that was parked."""
+        if self._is_ours(one.name):
+            self._answer(transaction, one, "unreadable", None, {"problem": one.error or "it could not be handled"})
+
+    def _answer(
+        self, transaction: Transaction, one: Incoming, outcome: str, rule: str | None, figures: dict[str, str],
+        at: datetime | None = None, note: str | None = None,
+    ) -> None:
+        detail = note
+        if outcome == "refused" and rule:
+            detail = explain(rule, figures.pop("reason", ""), figures, "zh", self.service.schemes[one.scheme].rules)
+        elif outcome == "unreadable":
+            detail = explain("unreadable", "", figures, "zh")
+        moment = (at or one.stored or self.service.clock.now()).astimezone(SHANGHAI)
+        receipt = Receipt.model_validate(
+            {"event_id": one.id, "outcome": outcome, "rule": rule, "detail": detail, "at": moment}
+        )
+        announce_receipt(transaction, one.institution, one.scheme or "none", one.name or "none", receipt)
+        MESSAGES.labels("partner", one.name if one.name in PARTNER_EVENTS else "unknown", outcome).inc()
+
+    # -- receipts, for the gateway ---------------------------------------------------------------------------------
+
+    def read_receipt(self, raw: Msg) -> Incoming:
+        """A receipt off the bus, from ``receipts.<institution>.<scheme>.<EventName>``."""
+        _, institution, scheme, name = raw.subject.split(".", 3)
+        try:
+            envelope = Envelope.model_validate_json(raw.data)
+        except ValidationError as error:
+            return Incoming(raw, raw.subject, str(raw.metadata.sequence.stream), scheme, name, error=describe(error))
+        return Incoming(raw, raw.subject, envelope.id, scheme, name, envelope, institution=institution)
+
+    async def receipt(self, transaction: Transaction, one: Incoming) -> None:
+        """Keep a receipt where it can be asked for."""
+        assert one.envelope is not None
+        receipt = Receipt.model_validate_json(json.dumps(one.envelope.data))
+        row = {**receipt.model_dump(), "scheme": one.scheme, "institution": one.institution, "event_name": one.name}
+        await transaction.connection.execute(insert(receipts).values(row).on_conflict_do_nothing())
+
+    # -- commands --------------------------------------------------------------------------------------------------
+
+    async def command(self, body: bytes, subject: str) -> bytes:
+        """Carry out a command and answer; a failure of ours is said, not swallowed."""
+        with SECONDS.labels("command").time():
+            try:
+                answer = await self._carry_out(Envelope.model_validate_json(body))
+            except Exception as error:
+                log.error("command failed", exc_info=error, extra={"subject": subject})
+                rule = "unavailable" if is_outage(error) else "internal"
+                answer = {"status": 503 if is_outage(error) else 500,
+                          "body": {"rule": rule, "reason": "", "figures": {}, "findings": [], "clause": ""}}
+        name = subject.rsplit(".", 1)[1]
+        MESSAGES.labels("command", name if answer["status"] != 422 else "malformed", str(answer["status"])).inc()
+        return json.dumps(answer, default=str).encode()
+
+    async def _carry_out(self, envelope: Envelope) -> Answer:
+        organisation = envelope.source.rsplit("/", 1)[1]
+        if envelope.scheme not in self.service.schemes:
+            body = {"rule": "unknown", "reason": "scheme", "figures": {"id": envelope.scheme}, "findings": [], "clause": ""}
+            return {"status": 404, "body": body}
+        async with self.service.unit(envelope.scheme, envelope.time, sender=organisation) as unit:
+            answer = await first_answer(unit.connection, envelope, organisation)
+            if answer is None:
+                unit.message_id, unit.traceparent = envelope.id, envelope.traceparent
+                answer = await self._first(unit, envelope)
+                await keep_answer(unit.connection, envelope, organisation, answer)
+        return answer
+
+    async def _first(self, unit: UnitOfWork, envelope: Envelope) -> Answer:
+        command = parse_command(envelope)
+        if isinstance(command, Refusal):
+            return refused(unit, command)
+        organisation = unit.scheme.organisations.get(unit.sender)
+        institution = None if organisation else await unit.institution(unit.sender)
+        unit.sender_kind = organisation.kind if organisation else institution.kind if institution else ""
+        if unit.sender_kind not in command.by:
+            return refused(unit, Refusal("permission", "", {"organisation": unit.sender, "what": envelope.name}))
+        decision: Decision = await self.service.commands[type(command)](unit, command)
+        unit.correlation_id = command.case
+        return await answer_of(unit, decision)
+
+    def _unit(
+        self, transaction: Transaction, envelope: Envelope, scheme: str, moment: datetime, sender: str, kind: str
+    ) -> UnitOfWork:
+        return UnitOfWork(
+            transaction, self.service.schemes[scheme], moment.astimezone(SHANGHAI), sender, kind, envelope.id,
+            envelope.correlationid, envelope.traceparent,
+        )
+
+

@@ -1,0 +1,196 @@
+"""The inbox: a batch of messages becomes one transaction; a bad one is found by doing the batch again one by one, and parked."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import random
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from nats.aio.msg import Msg
+from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.contracts.base import Message
+from shared.database import is_outage
+from shared.messaging.envelope import Envelope
+from shared.messaging.tables import attempts, inbox, parked, schemes
+from shared.messaging.unit_of_work import NotYet, Transaction
+from shared.observability import MESSAGES, PARKED
+
+log = logging.getLogger("riskpool.intake")
+MAX_ATTEMPTS = 6
+MAX_WAITS = 60
+BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
+
+
+class Unreadable(Exception):
+    """A message that cannot be understood, or breaks its contract: it is parked with its bytes."""
+
+
+class MismatchedBody(Exception):
+    """A message id that was taken before with another body."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One message off the bus: ``source`` and ``id`` identify it, ``scheme`` locks it, ``message`` is its contract class."""
+
+    raw: Msg
+    source: str
+    id: str
+    scheme: str
+    name: str
+    envelope: Envelope | None = None
+    message: Message | None = None
+    stored: datetime | None = None
+    error: str = ""
+    institution: str = ""
+
+    @property
+    def body_sha256(self) -> bytes:
+        """What tells two bodies under one id apart: the data, or all bytes where there is no readable data."""
+        data = json.dumps(self.envelope.data, sort_keys=True).encode() if self.envelope else self.raw.data
+        return hashlib.sha256(data).digest()
+
+
+def describe(error: ValidationError) -> str:
+    """A validation error as fields and messages, without the input's values."""
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors(include_input=False))
+
+
+Handle = Callable[[Transaction, Incoming], Awaitable[None]]
+Read = Callable[[Msg], Incoming]
+
+
+@dataclass
+class Intake:
+    """Takes batches for one durable consumer. ``begin`` opens a transaction's shared state, ``handle`` does one message."""
+
+    engine: AsyncEngine
+    consumer: str
+    read: Read
+    handle: Handle
+    begin: Callable[[AsyncConnection], Transaction]
+    answer_unreadable: Handle | None = None
+    kind: str = "event"
+    waits: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    async def take(self, raws: Sequence[Msg]) -> None:
+        """Handle a batch: ack after commit; on an outage give everything back, slowly; lose nothing."""
+        batch = [self.read(raw) for raw in raws]
+        try:
+            try:
+                await self._transaction(batch)
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                for one in batch:
+                    await self._one(one)
+                return
+            for one in batch:
+                await one.raw.ack()
+        except Exception as error:
+            log.warning("given back", extra={"consumer": self.consumer, "count": len(batch), "error": repr(error)[:300]})
+            await asyncio.gather(*(self._give_back(one, 1) for one in batch if not one.raw.is_acked))
+
+    async def _one(self, one: Incoming) -> None:
+        try:
+            await self._transaction([one])
+        except Exception as error:
+            if is_outage(error):
+                raise
+            if isinstance(error, NotYet) and self._still_waits(one):
+                await self._give_back(one, self.waits[one.source, one.id] // 4)
+                return
+            count = MAX_ATTEMPTS if isinstance(error, Unreadable | MismatchedBody | NotYet) else await self._count(one)
+            if count < MAX_ATTEMPTS:
+                log.warning("failed, will be tried again", exc_info=error, extra={"consumer": self.consumer, "id": one.id})
+                await self._give_back(one, count)
+                return
+            await self._park(one, error)
+        await one.raw.ack()
+
+    def _still_waits(self, one: Incoming) -> bool:
+        count = self.waits[one.source, one.id] = self.waits.get((one.source, one.id), 0) + 1
+        return count < MAX_WAITS
+
+    async def _transaction(self, batch: Sequence[Incoming]) -> None:
+        async with self.engine.begin() as connection:
+            names = sorted({one.scheme for one in batch if one.scheme})
+            if names:
+                await connection.execute(select(schemes.c.scheme).where(schemes.c.scheme.in_(names)).order_by(schemes.c.scheme)
+                                         .with_for_update())
+            transaction = self.begin(connection)
+            for one in await self._fresh(connection, batch):
+                if one.error:
+                    raise Unreadable(one.error)
+                await self.handle(transaction, one)
+            await transaction.flush()
+
+    async def _fresh(self, connection: AsyncConnection, batch: Sequence[Incoming]) -> list[Incoming]:
+        """The messages not taken before, each once; an id taken before with another body is an error."""
+        rows = {(one.source, one.id): one.body_sha256 for one in reversed(batch)}
+        values = [{"consumer": self.consumer, "source": s, "message_id": i, "body_sha256": h} for (s, i), h in sorted(rows.items())]
+        write = insert(inbox).values(values).on_conflict_do_nothing().returning(inbox.c.source, inbox.c.message_id)
+        new = {(row.source, row.message_id) for row in await connection.execute(write)}
+        fresh: list[Incoming] = []
+        for one in batch:
+            place = (one.source, one.id)
+            if place in new:
+                new.discard(place)
+                fresh.append(one)
+                continue
+            MESSAGES.labels(self.kind, one.name, "repeated").inc()
+            if one.institution and await self._body_of(connection, one) != one.body_sha256:
+                raise MismatchedBody(f"event id {one.id!r} was used before with another body")
+        return fresh
+
+    async def _body_of(self, connection: AsyncConnection, one: Incoming) -> bytes:
+        query = select(inbox.c.body_sha256).where(
+            inbox.c.consumer == self.consumer, inbox.c.source == one.source, inbox.c.message_id == one.id
+        )
+        return bytes((await connection.execute(query)).scalar_one())
+
+    async def _count(self, one: Incoming) -> int:
+        async with self.engine.begin() as connection:
+            write = insert(attempts).values(consumer=self.consumer, source=one.source, message_id=one.id, count=1)
+            more = write.on_conflict_do_update(
+                index_elements=["consumer", "source", "message_id"], set_={"count": attempts.c.count + 1}
+            ).returning(attempts.c.count)
+            return int((await connection.execute(more)).scalar_one())
+
+    async def _park(self, one: Incoming, error: Exception) -> None:
+        """Keep the bytes, the error and the trace; answer a partner ``unreadable``; only then is the message acked."""
+        mismatch = isinstance(error, MismatchedBody)
+        async with self.engine.begin() as connection:
+            meta = one.raw.metadata
+            row: dict[str, Any] = {
+                "consumer": self.consumer, "stream": meta.stream, "stream_seq": meta.sequence.stream, "message_id": one.id,
+                "subject": one.raw.subject, "headers": json.loads(json.dumps(one.raw.headers or {})), "body": one.raw.data,
+                "error": f"{type(error).__name__}: {error}".replace("\x00", "")[:2000],
+                "trace": "".join(traceback.format_exception(error))[-8000:].replace("\x00", ""),
+            }
+            await connection.execute(insert(parked).values(row).on_conflict_do_nothing())
+            if self.answer_unreadable and not mismatch:
+                mark = {"consumer": self.consumer, "source": one.source, "message_id": one.id, "body_sha256": one.body_sha256}
+                await connection.execute(insert(inbox).values(mark).on_conflict_do_nothing())
+                transaction = self.begin(connection)
+                await self.answer_unreadable(transaction, one)
+                await transaction.flush()
+        PARKED.inc()
+        MESSAGES.labels(self.kind, one.name, "parked").inc()
+        log.error("parked", extra={"consumer": self.consumer, "id": one.id, "subject": one.raw.subject, "error": row["error"]})
+
+    async def _give_back(self, one: Incoming, count: int) -> None:
+        delay = BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS)) - 1 if count else 0]
+        try:
+            await one.raw.nak(delay=delay * random.uniform(0.8, 1.2))
+        except Exception as error:
+            log.debug("the server will deliver it again by itself", extra={"error": repr(error)[:200]})

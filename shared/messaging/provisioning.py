@@ -1,0 +1,82 @@
+"""Streams and consumers, made and compared in one place: a difference is never left silent."""
+
+from dataclasses import dataclass
+
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+
+from shared.messaging.unit_of_work import EVENTS, RECEIPTS
+
+ACK_WAIT_SECONDS = 30.0
+INGRESS_BYTES = 256 * 1024 * 1024
+
+
+def ingress_stream(institution: str) -> str:
+    """The name of an institution's ingress stream."""
+    return f"PARTNER_{institution}"
+
+
+def stream_config(name: str, replicas: int = 1) -> StreamConfig:
+    """The one configuration of a stream: EVENTS, RECEIPTS or an institution's ingress stream."""
+    subjects = {EVENTS: ["events.>"], RECEIPTS: ["receipts.>"]}
+    ingress = name not in subjects
+    return StreamConfig(
+        name=name,
+        subjects=subjects.get(name, [f"partners.{name.removeprefix('PARTNER_')}.>"]),
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        max_bytes=INGRESS_BYTES if ingress else -1,
+        max_age=365 * 24 * 3600.0 if ingress else 0,
+        duplicate_window=120,
+        num_replicas=replicas,
+    )
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A durable pull consumer: the stream it reads and the subjects it wants."""
+
+    stream: str
+    durable: str
+    subjects: tuple[str, ...]
+
+    def config(self) -> ConsumerConfig:
+        """Explicit acks, endless redelivery: attempts are counted in our own table, where an outage does not count."""
+        return ConsumerConfig(
+            name=self.durable,
+            durable_name=self.durable,
+            filter_subjects=list(self.subjects),
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_SECONDS,
+            max_deliver=-1,
+            max_ack_pending=2000,
+        )
+
+
+async def ensure_stream(js: JetStreamContext, name: str) -> str:
+    """Make a stream, or set its configuration right; returns its creation time, which tells a new one from the old."""
+    wanted = stream_config(name)
+    try:
+        info = await js.stream_info(name)
+    except NotFoundError:
+        info = await js.add_stream(wanted)
+    fields = ("subjects", "storage", "retention", "discard", "max_bytes", "max_age", "duplicate_window", "num_replicas")
+    if any(getattr(info.config, f) != getattr(wanted, f) for f in fields):
+        info = await js.update_stream(wanted)
+    return str(info.created)
+
+
+async def ensure_consumer(js: JetStreamContext, consumer: Consumer) -> None:
+    """Make a durable consumer, or set its configuration right."""
+    wanted = consumer.config()
+    try:
+        has = (await js.consumer_info(consumer.stream, consumer.durable)).config
+    except NotFoundError:
+        await js.add_consumer(consumer.stream, wanted)
+        return
+    fields = ("ack_policy", "ack_wait", "max_deliver", "max_ack_pending")
+    filters = sorted(has.filter_subjects or [has.filter_subject or ""])
+    if filters != sorted(consumer.subjects) or any(getattr(has, f) != getattr(wanted, f) for f in fields):
+        await js.add_consumer(consumer.stream, wanted)

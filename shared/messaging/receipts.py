@@ -1,0 +1,36 @@
+"""Receipts: exactly one answer for every partner event (contract.md section 3)."""
+
+import json
+from datetime import datetime
+from typing import Literal
+
+from shared.contracts.base import Shape
+from shared.messaging.envelope import new_id, type_of
+from shared.messaging.unit_of_work import RECEIPTS, Transaction
+
+Outcome = Literal["accepted", "refused", "duplicate", "unreadable"]
+
+
+class Receipt(Shape):
+    """What became of one partner event; ``rule`` and ``detail`` say why it was not accepted."""
+
+    event_id: str
+    outcome: Outcome
+    rule: str | None = None
+    detail: str | None = None
+    at: datetime
+
+
+def announce_receipt(transaction: Transaction, institution: str, scheme: str, event_name: str, receipt: Receipt) -> None:
+    """Put a receipt into the outbox, for that institution only."""
+    event_id = new_id()
+    envelope = {
+        "specversion": "1.0", "id": event_id, "source": f"/services/{transaction.service}", "type": type_of("Receipt"),
+        "subject": receipt.event_id, "time": receipt.at.isoformat(), "datacontenttype": "application/json", "scheme": scheme,
+        "causationid": receipt.event_id, "data": receipt.model_dump(mode="json", exclude_none=True),
+    }
+    transaction.announcements.append({
+        "event_id": event_id, "scheme": scheme, "stream": RECEIPTS, "name": "Receipt",
+        "subject": f"receipts.{institution}.{scheme}.{event_name}",
+        "payload": json.dumps(envelope, ensure_ascii=False, separators=(",", ":")),
+    })

@@ -1,0 +1,287 @@
+"""A service put together: what it answers and takes, its relay, its health. ``app.py`` of each service declares one."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import MetaData, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.aggregates import Aggregate
+from shared.clock import Clock
+from shared.contracts.base import Command, Event, PartnerEvent
+from shared.contracts.review import AgreementSigned
+from shared.database import engine_from_environment
+from shared.messaging import tables
+from shared.messaging.binding import Binding
+from shared.messaging.bus import Bus, connect
+from shared.messaging.dispatch import Dispatch
+from shared.messaging.intake import Intake
+from shared.messaging.progress import progress
+from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream, ingress_stream
+from shared.messaging.reading import read_event, read_partner_event
+from shared.messaging.relay import Relay
+from shared.messaging.unit_of_work import EVENTS, RECEIPTS, Rows, Transaction, UnitOfWork
+from shared.observability import OUTBOX, PARKED, REGISTRY, log_as_json
+from shared.scheme.loader import Scheme, load_schemes
+
+log = logging.getLogger("riskpool.service")
+Handler = Callable[[UnitOfWork, Any], Awaitable[Any]]
+Project = Callable[[AsyncConnection, Any, Event], Awaitable[None]]
+WATCH_SECONDS = 1.0
+ORPHANS = "review"  # the service that also answers for partner events that nobody knows
+
+
+@dataclass
+class Service:
+    """What one service is made of. ``extend`` adds routes (the gateway); ``project`` takes every service's events."""
+
+    name: str
+    metadata: MetaData
+    aggregates: tuple[Aggregate[Any], ...] = ()
+    commands: Mapping[type[Command], Handler] = field(default_factory=dict)
+    partner_events: Mapping[type[PartnerEvent], Handler] = field(default_factory=dict)
+    events: Mapping[type[Event], Handler] = field(default_factory=dict)
+    rows: Rows | None = None
+    all_events: Project | None = None
+    receipts: bool = False
+    extend: Callable[[FastAPI, "Service"], None] | None = None
+
+    clock: Clock = field(init=False)
+    engine: AsyncEngine = field(init=False)
+    schemes: dict[str, Scheme] = field(init=False)
+    bus: Bus = field(init=False)
+    ready: bool = field(init=False, default=False)
+
+    def asgi(self) -> FastAPI:
+        """The service as an ASGI application with /healthz, /readyz and /metrics."""
+        log_as_json(self.name)
+        self.clock = Clock.from_environment()
+        self.schemes = load_schemes()
+        app = FastAPI(title=f"riskpool {self.name}", lifespan=self._lifespan, docs_url=None, redoc_url=None)
+        app.add_api_route("/healthz", lambda: {"status": "alive"}, include_in_schema=False)
+        app.add_api_route("/readyz", self._readyz, include_in_schema=False)
+        app.add_api_route("/metrics", self._metrics, include_in_schema=False)
+        if self.extend:
+            self.extend(app, self)
+        return app
+
+    def begin(self, connection: AsyncConnection) -> Transaction:
+        """The shared state of one transaction."""
+        return Transaction(connection, self.name, self.aggregates, self.rows)
+
+    @contextlib.asynccontextmanager
+    async def unit(self, scheme: str, time: datetime, *, sender: str = "", kind: str = "") -> AsyncIterator[UnitOfWork]:
+        """A unit of work of this service's own, under the scheme's lock, committed at its end."""
+        async with self.engine.begin() as connection:
+            await self.lock(connection, scheme)
+            transaction = self.begin(connection)
+            yield UnitOfWork(transaction, self.schemes[scheme], time, sender or self.name, kind, "")
+            await transaction.flush()
+
+    async def progress(self) -> dict[str, Any]:
+        """Whether everything published has been taken (see progress.py)."""
+        return await progress(self)
+
+    async def receipt(self, institution: str, scheme: str, event_id: str) -> Any:
+        """The receipt of a partner event as a row of the table ``receipts``, or None while there is none."""
+        table = tables.receipts
+        query = select(table).where(
+            table.c.institution == institution, table.c.scheme == scheme, table.c.event_id == event_id
+        )
+        async with self.engine.connect() as connection:
+            return (await connection.execute(query)).one_or_none()
+
+    async def lock(self, connection: AsyncConnection, scheme: str) -> None:
+        """Take the scheme's row: one writer at a time."""
+        query = select(tables.schemes.c.scheme).where(tables.schemes.c.scheme == scheme).with_for_update()
+        await connection.execute(query)
+
+    # -- start and stop ------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        self.engine = engine_from_environment()
+        task = asyncio.create_task(self._run(), name="run")
+        task.add_done_callback(self._ended)
+        try:
+            yield
+        finally:
+            self.ready = False
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self.engine.dispose()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and task.exception():
+            log.critical("the service cannot go on", exc_info=task.exception())
+            os._exit(1)
+
+    async def _run(self) -> None:
+        await self._register_schemes()
+        client = await connect(f"riskpool-{self.name}", self._closed)
+        self.bus = Bus(client)
+        binding = Binding(f"riskpool-{self.name}-consumers", self._closed)
+        try:
+            await self._until_it_works(self._provision)
+            dispatch = Dispatch(self)
+            for consumer, intake in self._intakes(dispatch).items():
+                binding.consume(consumer, intake.take)
+            if self.commands:
+                binding.serve(f"commands.*.{self.name}.*", self.name, dispatch.command)
+            binding.serve(f"progress.{self.name}", self.name, self._progress)
+            await self._until_it_works(binding.start)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._relay().run(), name="relay")
+                group.create_task(self._watch(binding, dispatch), name="watch")
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(binding.stop(), 10)
+            with contextlib.suppress(Exception):
+                await client.drain()
+
+    async def _closed(self) -> None:
+        if self.ready:
+            log.critical("the connection to NATS closed for good: ending, to be started again")
+            os._exit(1)
+
+    async def _until_it_works(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            try:
+                return await step()
+            except Exception as error:
+                log.warning("waiting", extra={"error": repr(error)[:300]})
+                await asyncio.sleep(0.5)
+
+    async def _register_schemes(self) -> None:
+        async def write() -> None:
+            async with self.engine.begin() as connection:
+                for scheme in sorted(self.schemes.values(), key=lambda s: s.id):
+                    row = {"scheme": scheme.id, "version": scheme.version}
+                    upsert = insert(tables.schemes).values(row)
+                    await connection.execute(upsert.on_conflict_do_update(index_elements=["scheme"], set_=row))
+                    version = insert(tables.scheme_versions).values(**row, content=_content(scheme))
+                    await connection.execute(version.on_conflict_do_nothing())
+
+        await self._until_it_works(write)
+
+    # -- the bus -------------------------------------------------------------------------------------------------
+
+    def _intakes(self, dispatch: "Dispatch") -> dict[Consumer, Intake]:
+        intakes = {self._events_consumer(): Intake(self.engine, "events", read_event, dispatch.event, self.begin)}
+        if self.receipts:
+            reading = Intake(self.engine, "receipts", dispatch.read_receipt, dispatch.receipt, self.begin, kind="receipt")
+            intakes[Consumer(RECEIPTS, self.name, ("receipts.>",))] = reading
+        return intakes
+
+    def _events_consumer(self) -> Consumer:
+        if self.all_events:
+            return Consumer(EVENTS, self.name, ("events.>",))
+        wanted: set[type[Event]] = {*self.events, AgreementSigned}
+        return Consumer(EVENTS, self.name, tuple(sorted(f"events.*.{e.service}.{e.__name__}" for e in wanted)))
+
+    def _ingress_consumer(self, institution: str) -> Consumer:
+        names = sorted(e.__name__ for e in self.partner_events)
+        subjects = (f"partners.{institution}.>",) if self.name == ORPHANS else tuple(
+            f"partners.{institution}.*.{name}" for name in names
+        )
+        return Consumer(ingress_stream(institution), self.name, subjects)
+
+    async def _provision(self) -> None:
+        await ensure_stream(self.bus.js, EVENTS)
+        await ensure_stream(self.bus.js, RECEIPTS)
+        await ensure_consumer(self.bus.js, self._events_consumer())
+        if self.receipts:
+            await ensure_consumer(self.bus.js, Consumer(RECEIPTS, self.name, ("receipts.>",)))
+        for institution in await self._institutions():
+            await self._provision_ingress(institution)
+
+    async def _provision_ingress(self, institution: str) -> None:
+        await ensure_stream(self.bus.js, ingress_stream(institution))
+        if self.partner_events:
+            await ensure_consumer(self.bus.js, self._ingress_consumer(institution))
+
+    async def _institutions(self) -> list[str]:
+        async with self.engine.connect() as connection:
+            query = select(tables.institutions.c.id).distinct().order_by(tables.institutions.c.id)
+            return list((await connection.execute(query)).scalars())
+
+    async def _watch(self, binding: Binding, dispatch: "Dispatch") -> None:
+        """Every second: streams and consumers are as they should be, each institution's ingress is taken, figures are fresh."""
+        bound: set[str] = set()
+        while True:
+            try:
+                await self._provision()
+                if self.partner_events:
+                    for institution in set(await self._institutions()) - bound:
+                        intake = Intake(
+                            self.engine, f"partner-{institution}", read_partner_event, dispatch.partner_event, self.begin,
+                            dispatch.unreadable, kind="partner",
+                        )
+                        await binding.consume(self._ingress_consumer(institution), intake.take).start()
+                        bound.add(institution)
+                await self._measure()
+                self.ready = True
+            except Exception as error:
+                self.ready = False
+                log.warning("not ready", extra={"error": repr(error)[:300]})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(dispatch.agreed.wait(), WATCH_SECONDS)
+            dispatch.agreed.clear()
+
+    def _relay(self) -> Relay:
+        dsn = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return Relay(dsn, self.bus.js, lambda stream: ensure_stream(self.bus.js, stream), (EVENTS, RECEIPTS))
+
+    # -- health --------------------------------------------------------------------------------------------------
+
+    async def unpublished(self) -> int:
+        """How many outbox rows are not yet on the bus."""
+        async with self.engine.connect() as connection:
+            query = select(func.count()).select_from(tables.outbox).where(tables.outbox.c.published_at.is_(None))
+            return int((await connection.execute(query)).scalar_one())
+
+    async def _measure(self) -> None:
+        OUTBOX.set(await self.unpublished())
+        async with self.engine.connect() as connection:
+            PARKED.set((await connection.execute(select(func.count()).select_from(tables.parked))).scalar_one())
+
+    async def _progress(self, body: bytes, subject: str) -> bytes:
+        async with self.engine.connect() as connection:
+            parked = (await connection.execute(select(func.count()).select_from(tables.parked))).scalar_one()
+        return json.dumps({"unpublished": await self.unpublished(), "parked": parked}).encode()
+
+    async def _readyz(self, response: Response) -> dict[str, object]:
+        ready = self.ready and self.bus.client.is_connected
+        if ready:
+            try:
+                async with self.engine.connect() as connection:
+                    await connection.execute(text("select 1"))
+            except Exception:
+                ready = False
+        response.status_code = 200 if ready else 503
+        return {"ready": ready, "service": self.name}
+
+    async def _metrics(self) -> Response:
+        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+def _content(scheme: Scheme) -> dict[str, Any]:
+    """A scheme version as it is kept, so that an old decision can be explained with the rules of its day."""
+    content = {
+        "id": scheme.id, "name": scheme.name,
+        "settings": {key: {"value": s.value, "clause": s.clause, "reading": s.reading} for key, s in scheme.settings.items()},
+        "rules": {key: rule.model_dump() for key, rule in scheme.rules.items()},
+        "organisations": {key: one.model_dump() for key, one in scheme.organisations.items()},
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(content, default=str))
+    return plain

@@ -1,0 +1,130 @@
+"""What every service's database keeps of messages: outbox, inbox, answers, attempts, parked, receipts."""
+
+from sqlalchemy import BigInteger, Column, Date, DateTime, Identity, Index, Integer, LargeBinary, MetaData, Table, Text, func
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+schemes = Table(
+    "schemes",
+    metadata,
+    Column("scheme", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    comment="One row a scheme: locked by every unit of work, so that one scheme has one writer at a time.",
+)
+scheme_versions = Table(
+    "scheme_versions",
+    metadata,
+    Column("scheme", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("content", JSONB, nullable=False),
+    Column("first_used", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+institutions = Table(
+    "institutions",
+    metadata,
+    Column("scheme", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("valid_from", Date, nullable=False),
+    Column("valid_to", Date, nullable=False),
+)
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("scheme", Text, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("published_at", DateTime(timezone=True)),
+    Column("stream_seq", BigInteger),
+    comment="Every event and receipt, kept for ever: the audit log, and what the bus is filled from again after a loss.",
+)
+Index("outbox_unpublished", outbox.c.id, postgresql_where=outbox.c.published_at.is_(None))
+Index("outbox_stream", outbox.c.stream, outbox.c.stream_seq)
+relayed_streams = Table(
+    "relayed_streams",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("created", Text, nullable=False),
+    comment="The creation time of each stream that was published to: another one means that the bus forgot.",
+)
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("consumer", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("body_sha256", LargeBinary, nullable=False),
+    Column("taken_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+answers = Table(
+    "answers",
+    metadata,
+    Column("scheme", Text, primary_key=True),
+    Column("organisation", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("body_sha256", LargeBinary, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("answered_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("consumer", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("count", Integer, nullable=False),
+)
+parked = Table(
+    "parked",
+    metadata,
+    Column("consumer", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("stream_seq", BigInteger, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("trace", Text, nullable=False),
+    Column("parked_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="What could not be read or handled, with its bytes: nothing is lost.",
+)
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("scheme", Text, primary_key=True),
+    Column("institution", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("event_name", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("rule", Text),
+    Column("detail", Text),
+    Column("at", DateTime(timezone=True), nullable=False),
+    comment="The receipts of partner events, kept by the gateway.",
+)
+
+OUTBOX_TRIGGERS = """
+create function outbox_wake() returns trigger language plpgsql as
+$$ begin perform pg_notify('outbox', ''); return null; end $$
+--
+create trigger outbox_wake after insert on outbox for each statement execute function outbox_wake()
+--
+create function outbox_keep() returns trigger language plpgsql as $$
+begin
+    if tg_op = 'DELETE' or (new.id, new.event_id, new.scheme, new.stream, new.subject, new.name, new.payload, new.recorded_at)
+        is distinct from (old.id, old.event_id, old.scheme, old.stream, old.subject, old.name, old.payload, old.recorded_at)
+    then raise exception 'the outbox is append-only'; end if;
+    return new;
+end $$
+--
+create trigger outbox_keep before update or delete on outbox for each row execute function outbox_keep()
+"""
+APPEND_ONLY = ("scheme_versions", "inbox", "answers")

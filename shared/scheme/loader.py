@@ -1,0 +1,253 @@
+"""A scheme file read and checked whole: settings with their clauses, rules, organisations, and each service's slice."""
+
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.contracts.base import Finding, OrganisationKind, Why
+from shared.scheme.allowed import Entry, problems_of_settings
+from shared.scheme.size import DIRECTORY as SIZE_STANDARDS
+
+SHIPPED = Path(__file__).parent
+P = TypeVar("P", bound="Policy")
+Part = TypeVar("Part", bound=BaseModel)
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
+_KINDS = ("drc", "finance", "government", "department", "township")
+_TABLES = ("settings", "rules", "organisations")
+_SECTIONS = ("id", "name", "extends", *_TABLES)
+
+
+class SchemeError(ValueError):
+    """A scheme file that cannot be used; ``problems`` lists everything wrong with it at once."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        super().__init__("\n".join([f"{source}: {len(problems)} problem(s)", *(f"  - {line}" for line in problems)]))
+        self.problems = problems
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Organisation(_Part):
+    """An agency that the scheme file lists; institutions come later, by agreement."""
+
+    id: str
+    kind: OrganisationKind
+    name: str
+    en: str = ""
+
+
+class Rule(_Part):
+    """A rule of the scheme: its id, the clause it stands in, its titles."""
+
+    id: str
+    clause: str
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One number or choice of the scheme, its clause, and the reading where the source is silent (else empty)."""
+
+    key: str
+    value: object
+    clause: str
+    reading: str = ""
+
+
+class Policy(BaseModel):
+    """A service's slice of the scheme: each field names its setting by ``Field(alias="need.cap")``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+    clauses: dict[str, str] = Field(default_factory=dict)
+    scheme_version: str = ""
+    organisations: dict[str, Organisation] = Field(default_factory=dict)
+
+    def why(self, rule: str, **figures: str) -> Why:
+        """Why a decision is as it is: the rule with its clause in this scheme and the figures it used."""
+        return Why(rule=rule, clause=self.clauses.get(rule, ""), figures=figures)
+
+    def finding(self, rule: str, result: str, **figures: str) -> Finding:
+        """The outcome of one rule checked: ``pass``, ``fail``, ``waived`` or ``flag``."""
+        return Finding.model_validate(
+            {"rule": rule, "clause": self.clauses.get(rule, ""), "result": result, "figures": figures}
+        )
+
+
+_OWN_FIELDS = frozenset(Policy.model_fields)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One fund's rules of the day; ``version`` is the SHA-256 of its canonical content."""
+
+    id: str
+    name: str
+    version: str
+    organisations: dict[str, Organisation]
+    settings: dict[str, Setting]
+    rules: dict[str, Rule]
+    _policies: dict[type[Any], Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def value(self, key: str) -> object:
+        """The value of a setting as the file has it; KeyError when there is no such setting."""
+        return self.settings[key].value
+
+    def clause(self, rule: str) -> str:
+        """The clause of a rule, empty for a rule that the scheme does not know."""
+        return self.rules[rule].clause if rule in self.rules else ""
+
+    def policy(self, cls: type[P]) -> P:
+        """The slice of the scheme that a service enforces, built once; SchemeError when a field has no setting."""
+        if cls not in self._policies:
+            self._policies[cls] = self._slice(cls)
+        return cast(P, self._policies[cls])
+
+    def _slice(self, cls: type[P]) -> P:
+        keys = {name: known.alias or name for name, known in cls.model_fields.items() if name not in _OWN_FIELDS}
+        values: dict[str, object] = {key: self.settings[key].value for key in keys.values() if key in self.settings}
+        values["clauses"] = {rule.id: rule.clause for rule in self.rules.values()}
+        values["scheme_version"] = self.version
+        values["organisations"] = self.organisations
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise SchemeError(f"{self.id} as {cls.__name__}", lines) from error
+
+
+def scheme_file(name: str, beside: Path | None = None) -> Path:
+    """The file of a shipped scheme's id (``yanqing``), or of a path, taken relative to ``beside``."""
+    if _ID.fullmatch(name):
+        return SHIPPED / f"{name}.toml"
+    return (beside or Path()) / name
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SchemeError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SchemeError(str(path), [f"is not TOML: {error}"]) from error
+
+
+def _overlay(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The base with what the extending file changes; a changed value drops the base's reading."""
+    merged = {**base, **{key: value for key, value in own.items() if key not in _TABLES}}
+    for section in _TABLES:
+        table = dict(base.get(section, {}))
+        for key, entry in own.get(section, {}).items():
+            under = dict(table.get(key, {})) if isinstance(entry, dict) else {}
+            if isinstance(entry, dict) and entry.get("value", under.get("value")) != under.get("value"):
+                under.pop("reading", None)
+            table[key] = {**under, **entry} if isinstance(entry, dict) else entry
+        merged[section] = table
+    return merged
+
+
+def _shape_problems(content: dict[str, Any]) -> list[str]:
+    found = [f"{key}: unknown; allowed at the top: {', '.join(_SECTIONS)}" for key in content if key not in _SECTIONS]
+    found += [f"{key}: must be a table" for key in _TABLES if not isinstance(content.get(key, {}), dict)]
+    return found
+
+
+def _resolve(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise SchemeError(str(path), ["extends: the files extend each other in a circle"])
+    content = _read(path)
+    if problems := _shape_problems(content):
+        raise SchemeError(path.name, problems)
+    base = content.get("extends")
+    if base is None:
+        return content
+    if not isinstance(base, str) or not base:
+        raise SchemeError(path.name, ["extends: allowed: the id of a shipped scheme, or a path relative to this file"])
+    if "id" not in content:
+        raise SchemeError(path.name, ["id: missing; a scheme that extends another needs an id of its own"])
+    resolved = _overlay(_resolve(scheme_file(base, path.parent), (*seen, path.resolve())), content)
+    return {key: value for key, value in resolved.items() if key != "extends"}
+
+
+def _parts(section: str, table: Mapping[str, Any], cls: type[Part], allowed: str) -> tuple[dict[str, Part], list[str]]:
+    made: dict[str, Part] = {}
+    problems = []
+    for key, entry in table.items():
+        try:
+            made[key] = cls.model_validate({"id": key, **entry} if isinstance(entry, dict) else entry)
+        except ValidationError as error:
+            said = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'entry'}: {e['msg']}" for e in error.errors())
+            problems.append(f"{section}.{key}: {said}; allowed: {allowed}")
+    return made, problems
+
+
+def _organisations(table: Mapping[str, Any]) -> tuple[dict[str, Organisation], list[str]]:
+    made, problems = _parts("organisations", table, Organisation, f"kind one of {', '.join(_KINDS)} and a name")
+    for kind in ("drc", "finance", "government"):
+        ids = [one.id for one in made.values() if one.kind == kind]
+        if ids != [kind]:
+            problems.append(f"organisations: exactly one of kind {kind}, with the id {kind}, is needed; found {ids}")
+    problems += [f"organisations.{one.id}: an institution comes by agreement, not here; allowed: {', '.join(_KINDS)}"
+                 for one in made.values() if one.kind not in _KINDS]
+    problems += [f"organisations.{key}: not an id; allowed: a-z, 0-9 and -" for key in made if not _ID.fullmatch(key)]
+    if not any(one.kind in ("department", "township") for one in made.values()):
+        problems.append("organisations: a department or township is needed, else nobody can refer")
+    return made, problems
+
+
+def _rules(table: Mapping[str, Any]) -> tuple[dict[str, Rule], list[str]]:
+    made, problems = _parts("rules", table, Rule, "clause, zh and en")
+    needed = _read(SHIPPED / "yanqing.toml").get("rules", {})
+    problems += [f"rules.{key}: missing; give its clause, zh and en" for key in needed if key not in table]
+    return made, problems
+
+
+def _version(content: dict[str, Any], size_standard: str) -> str:
+    standard = (SIZE_STANDARDS / f"{size_standard}.csv").read_text(encoding="utf-8")
+    whole = {**content, "size_standard": standard}
+    canonical = json.dumps(whole, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def load_scheme(path: Path | str) -> Scheme:
+    """The scheme of a file, or of a shipped id; SchemeError lists each problem: key, clause, what is allowed."""
+    file = scheme_file(path) if isinstance(path, str) else path
+    content = _resolve(file)
+    problems = []
+    identity, name = content.get("id"), content.get("name")
+    if not isinstance(identity, str) or not _ID.fullmatch(identity):
+        problems.append(f"id: {identity!r} is not an id; allowed: 1 to 32 of a-z, 0-9 and -")
+    if not isinstance(name, str) or not name:
+        problems.append("name: missing; allowed: the name of the fund")
+    entries: dict[str, Entry] = content.get("settings", {})
+    problems += problems_of_settings(entries)
+    organisations, more = _organisations(content.get("organisations", {}))
+    rules, others = _rules(content.get("rules", {}))
+    if problems := problems + more + others:
+        raise SchemeError(file.name, problems)
+    settings = {key: Setting(key, one["value"], one["clause"], one.get("reading", "")) for key, one in entries.items()}
+    version = _version(content, str(settings["size_standard"].value))
+    return Scheme(str(identity), str(name), version, organisations, settings, rules)
+
+
+def load_schemes() -> dict[str, Scheme]:
+    """The schemes of this deployment by id: the files that RISKPOOL_SCHEMES lists, else the shipped ``yanqing``."""
+    names = [name for name in os.environ.get("RISKPOOL_SCHEMES", "").split(os.pathsep) if name] or ["yanqing"]
+    schemes: dict[str, Scheme] = {}
+    for name in names:
+        scheme = load_scheme(name)
+        if scheme.id in schemes:
+            raise SchemeError(name, [f"id: {scheme.id} is the id of another scheme in RISKPOOL_SCHEMES"])
+        schemes[scheme.id] = scheme
+    return schemes

@@ -1,0 +1,85 @@
+"""The facts that the claim tests start from, and the fold of the events that follow."""
+
+import json
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from services.review.domain.loans import Loan, evolve_loan, loan_keys
+from services.review.policy import ReviewPolicy
+from shared.contracts.base import Event
+from shared.contracts.review import ClaimAccepted, LoanCovered
+from shared.decisions import Accepted, Decision, Refusal
+from shared.scheme.loader import load_scheme
+from shared.scheme.refusals import sentences
+
+POLICY = load_scheme("yanqing").policy(ReviewPolicy)
+USCC = "91110119MA01ABC17J"
+SEATS = ("drc", "finance", "scitech", "bank-a")
+
+
+def at(day: str, hour: int = 10) -> datetime:
+    """A moment of a business day in Asia/Shanghai."""
+    return datetime.combine(date.fromisoformat(day), datetime.min.time(), ZoneInfo("Asia/Shanghai")).replace(hour=hour)
+
+
+def covered(**changes: object) -> LoanCovered:
+    """A loan of 3,000,000.00 by bank-a at 50 %, disbursed on 2026-01-26 and due on 2027-01-25."""
+    facts: dict[str, object] = {
+        "uscc": USCC, "loan_no": "A-0001", "lender": "bank-a", "product": "bank", "principal": "3000000.00",
+        "ratio": "0.50", "payee": "bank-a", "recommender": "scitech", "seats": SEATS, "annual_rate": "0.0385",
+        "disbursed_on": "2026-01-26", "matures_on": "2027-01-25",
+    }
+    return LoanCovered.model_validate_json(_json(facts | changes))
+
+
+def accepted_claim(**changes: object) -> ClaimAccepted:
+    """A claim of 2,000,000.00 on A-0001, accepted on 2026-06-10."""
+    facts: dict[str, object] = {
+        "uscc": USCC, "loan_no": "A-0001", "claimant": "bank-a", "payee": "bank-a", "classified": "substandard",
+        "classified_on": "2026-06-08", "claimed": "2000000.00", "base": "2000000.00", "accepted_on": "2026-06-10",
+        "accepted_at": "2026-06-10T10:00:00+08:00",
+    }
+    return ClaimAccepted.model_validate_json(_json(facts | changes))
+
+
+def given(*events: Event) -> Loan:
+    """The loan after these events."""
+    loan: Loan | None = None
+    for event in events:
+        loan = evolve_loan(loan, event)
+    assert loan is not None
+    return loan
+
+
+def then(loan: Loan, decision: Decision) -> Loan:
+    """The loan after the events of an accepted decision that are about it."""
+    after: Loan | None = loan
+    for event in accepted(decision):
+        if loan.loan_no in loan_keys(event):
+            after = evolve_loan(after, event)
+    assert after is not None
+    return after
+
+
+def accepted(decision: Decision) -> tuple[Event, ...]:
+    """The events of a decision that must not be a refusal."""
+    assert isinstance(decision, Accepted), decision
+    return decision.events
+
+
+def names(decision: Decision) -> list[str]:
+    """The names of an accepted decision's events, in order."""
+    return [type(event).__name__ for event in accepted(decision)]
+
+
+def refused(decision: Decision) -> str:
+    """``rule`` or ``rule/reason`` of a refusal, which must have a sentence whose placeholders are all filled."""
+    assert isinstance(decision, Refusal), decision
+    key = f"{decision.rule}/{decision.reason}" if decision.reason else decision.rule
+    for text in sentences()[key].values():
+        text.format_map(decision.figures)
+    return key
+
+
+def _json(facts: dict[str, object]) -> str:
+    return json.dumps(facts)
