@@ -3,10 +3,12 @@
 import typer
 
 from riskpool.scheme import app as scheme_app
+from riskpool.up import up
 
 app = typer.Typer(help="riskpool runs a government fund that shares banks' losses on small-business loans.",
                   no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(scheme_app, name="scheme")
+app.command()(up)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,7 @@
 """Bring the databases of all services, or of those named, to their newest revision: `python -m riskpool.migrate`."""
 
-import asyncio
 import os
 import sys
-
-from sqlalchemy.util import greenlet_spawn
 
 from riskpool.services import OWNER_URL, SERVICES
 from shared.database import migrate
@@ -25,7 +22,7 @@ def main(names: list[str]) -> int:
         return 2
     for service in names or SERVICES:
         role = os.environ.get(ROLE, "{service}").replace("{service}", service)
-        asyncio.run(greenlet_spawn(migrate, service, address.replace("{service}", service), role))
+        migrate(service, address.replace("{service}", service), role)
     return 0
 
 

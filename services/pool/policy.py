@@ -40,7 +40,7 @@ class PoolPolicy(Policy):
         return multiply(self.approved_capital_fen, self.resume_at)
 
     def counter_fen(self, gross_fen: int, base_fen: int, net_fen: int) -> int:
-        """The compensation counter (pool.pause): gross since the last restart's base, net outstanding, or plain gross."""
+        """The compensation counter (pool.pause): gross since the last restart's base, net outstanding, or gross."""
         if self.measure == "gross":
             return gross_fen
         return max(0, gross_fen - base_fen if self.measure == "cycle" else net_fen)

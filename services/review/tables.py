@@ -42,7 +42,7 @@ loans = aggregate_table(
     _text("status"), _text("lender"), _text("payee"), _text("uscc"),
     Column("claimant", Text, Computed("doc->'claim'->>'claimant'", persisted=True)),
     _fen("outstanding_fen"), _fen("principal_fen"),
-    CheckConstraint("outstanding_fen >= 0 AND outstanding_fen <= principal_fen", name="loans_outstanding_within_principal"),
+    CheckConstraint("outstanding_fen BETWEEN 0 AND principal_fen", name="loans_outstanding_within_principal"),
 )
 Index("loans_status", loans.c.scheme, loans.c.status)
 Index("loans_uscc_once", loans.c.scheme, loans.c.uscc, unique=True)

@@ -1,4 +1,4 @@
-"""Events of the pool service: every one that moves money carries its balanced entries and the fund's figures after it."""
+"""Events of the pool service: each carries its balanced entries, where money moves, and the fund's figures after it."""
 
 from decimal import Decimal
 from typing import ClassVar, Literal
@@ -72,7 +72,7 @@ class PayoutItem(Shape):
 
 
 class PoolEvent(Event):
-    """An event of the fund: ``entries`` (empty where no money moves) and ``fund`` after it; ``on`` is the business date."""
+    """An event of the fund on business date ``on``; ``entries`` is empty where no money moves, ``fund`` is after it."""
 
     service: ClassVar[str] = "pool"
     on: Day

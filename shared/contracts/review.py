@@ -351,7 +351,7 @@ class LoanCompensated(LoanEvent):
 
 
 class LoanRecovered(LoanEvent):
-    """Recovery closed this loan's case (noted for later claims' recovery statements); ``returned`` is all that came back."""
+    """Recovery closed this loan's case (noted for later recovery statements); ``returned`` is all that came back."""
 
     returned: Fen = 0
 

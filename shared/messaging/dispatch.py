@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.clock import SHANGHAI
-from shared.contracts.base import PartnerEvent
+from shared.contracts.base import OrganisationKind, PartnerEvent
 from shared.contracts.registry import PARTNER_EVENTS
 from shared.contracts.review import AgreementSigned
 from shared.database import is_outage
@@ -92,8 +92,8 @@ class Dispatch:
                 return Refusal("permission", "other_institution", {"named": str(other), "sender": one.institution})
         institution = await unit.institution(one.institution)
         unit.sender_kind = institution.kind if institution else ""
-        if unit.sender_kind not in message.senders:
-            return Refusal("permission", "", {"organisation": one.institution, "what": one.name})
+        if refusal := _not_for(unit, message.senders):
+            return refusal
         decision: Decision = await self.service.partner_events[type(message)](unit, message)
         return decision
 
@@ -112,7 +112,7 @@ class Dispatch:
     ) -> None:
         detail = note
         if outcome == "refused" and rule:
-            detail = explain(rule, figures.pop("reason", ""), figures, "zh", self.service.schemes[one.scheme].rules)
+            detail = explain(rule, figures.pop("reason", ""), figures, "zh", self.service.schemes[one.scheme])
         elif outcome == "unreadable":
             detail = explain("unreadable", "", figures, "zh")
         moment = (at or one.stored or self.service.clock.now()).astimezone(SHANGHAI)
@@ -176,8 +176,8 @@ class Dispatch:
         organisation = unit.scheme.organisations.get(unit.sender)
         institution = None if organisation else await unit.institution(unit.sender)
         unit.sender_kind = organisation.kind if organisation else institution.kind if institution else ""
-        if unit.sender_kind not in command.by:
-            return refused(unit, Refusal("permission", "", {"organisation": unit.sender, "what": envelope.name}))
+        if refusal := _not_for(unit, command.by):
+            return refused(unit, refusal)
         decision: Decision = await self.service.commands[type(command)](unit, command)
         unit.correlation_id = command.case
         return await answer_of(unit, decision)
@@ -191,3 +191,10 @@ class Dispatch:
         )
 
 
+
+
+def _not_for(unit: UnitOfWork, allowed: tuple[OrganisationKind, ...]) -> Refusal | None:
+    if unit.sender_kind in allowed:
+        return None
+    reason = "" if unit.sender_kind else "unknown_sender"
+    return Refusal("permission", reason, {"sender": unit.sender, "allowed": ", ".join(allowed)})

@@ -72,13 +72,17 @@ def _is_grades(value: Any) -> bool:
     return all(_ratio(above_zero=True).holds(ratio) for ratio in value.values())
 
 
+_OBLIGED = ("custodian", "drc", "finance", "government", "department")
+
+
 def _is_obligations(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(one, dict)
         and set(one) == {"kind", "by", "period", "due_months", "rule"}
         and one["period"] in ("quarter", "half", "year")
+        and one["by"] in _OBLIGED
         and _count(0, 12, "").holds(one["due_months"])
-        and all(isinstance(one[key], str) and one[key] for key in ("kind", "by", "rule"))
+        and all(isinstance(one[key], str) and one[key] for key in ("kind", "rule"))
         for one in value
     )
 
@@ -138,7 +142,8 @@ SETTINGS: dict[str, Allowed] = {
     "writeoff.grounds": _some_of("bankruptcy", "execution_terminated"),
     "department.flag_per_year": _count(1, 1000, "compensated enterprises"),
     "obligations": Allowed(
-        "a list of {kind, by, period = quarter | half | year, due_months = months after the period's end, rule}",
+        f"a list of {{kind, by = {' | '.join(_OBLIGED)}, period = quarter | half | year, "
+        "due_months = months after the period's end (0 to 12), rule}",
         _is_obligations,
     ),
 }

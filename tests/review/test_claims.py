@@ -1,4 +1,4 @@
-"""Repayments and the filing of claims (scheme.md section 4, loan.repayment and claim.*)."""
+"""The filing of claims (scheme.md section 4, claim.*)."""
 
 from datetime import date
 
@@ -7,30 +7,31 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from services.review.domain.claims import decide_claim
-from services.review.domain.loans import Loan, evolve_loan, loan_keys
-from services.review.domain.repayments import decide_repayment, note_compensation, note_recovery
-from shared.contracts import partners, pool, recovery
-from shared.contracts.base import Event
+from services.review.domain.loans import Loan
+from services.review.domain.repayments import decide_repayment
+from shared.contracts import partners
 from shared.contracts.review import (
     ClaimAccepted,
     ClaimRefused,
     ClaimRejected,
-    ClaimVerified,
-    CompensationApproved,
-    CompensationItem,
-    LoanCompensated,
-    LoanRecovered,
     LoanUncovered,
-    PrincipalRepaid,
 )
 from shared.decisions import Accepted, Decision, Refusal
 from shared.money import parse_yuan
-from tests.review.fund import POLICY, USCC, accepted, accepted_claim, at, covered, given, names, refused, then
-
-
-def repay(loan: Loan | None, yuan: str, on: str = "2026-05-20", sender: str = "bank-a") -> Decision:
-    repaid = partners.LoanRepaid(loan_no="A-0001", principal=parse_yuan(yuan), repaid_on=date.fromisoformat(on))
-    return decide_repayment(loan, repaid, sender, date(2026, 5, 20), POLICY)
+from tests.review.loan_stories import (
+    POLICY,
+    USCC,
+    accepted,
+    accepted_claim,
+    at,
+    compensated_loan,
+    covered,
+    given,
+    names,
+    refused,
+    repay,
+    then,
+)
 
 
 def filed(yuan: str = "2000000.00", **changes: object) -> partners.LoanDefaulted:
@@ -51,68 +52,8 @@ def claim(
     return decide_claim(loan, filing or filed(), sender, compensated, at(on), POLICY)
 
 
-def compensated_loan(loan_no: str, **changes: object) -> Loan:
-    item = CompensationItem(
-        loan_no=loan_no, uscc=USCC, payee="bank-a", lender="bank-a", recommender="scitech",
-        verified_principal=100_00, ratio=POLICY.grades["medium"], reduction=POLICY.grades["medium"] * 0, amount=50_00,
-    )
-    approved = CompensationApproved(half="2026H1", consented_on=date(2026, 7, 15), document_no="1", items=(item,))
-    return given(
-        covered(loan_no=loan_no, **changes), accepted_claim(loan_no=loan_no), approved,
-        LoanCompensated(uscc=USCC, loan_no=loan_no, amount=50_00),
-    )
-
-
 def statement(loan_no: str, as_of: str) -> partners.RecoveryStatement:
     return partners.RecoveryStatement(loan_no=loan_no, as_of=date.fromisoformat(as_of), text="已起诉")
-
-
-def test_a_repayment_lowers_the_outstanding_principal() -> None:
-    loan = then(given(covered()), repay(given(covered()), "500000.01"))
-    assert (loan.outstanding_fen, loan.repaid_fen, loan.status) == (249_999_999, 50_000_001, "covered")
-
-
-def test_a_loan_repaid_to_the_last_fen_is_repaid() -> None:
-    loan = then(given(covered()), repay(given(covered()), "3000000.00"))
-    assert (loan.outstanding_fen, loan.status) == (0, "repaid")
-
-
-def test_nobody_repays_more_than_is_outstanding() -> None:
-    assert refused(repay(given(covered()), "3000000.01")) == "loan.repayment"
-
-
-def test_nothing_is_repaid_on_a_repaid_loan() -> None:
-    loan = then(given(covered()), repay(given(covered()), "3000000.00"))
-    assert refused(repay(loan, "0.01")) == "loan.repayment"
-
-
-def test_only_the_lender_reports_a_repayment() -> None:
-    loan = given(covered(product="guarantee", guarantor="guarantor-a", payee="guarantor-a"))
-    assert refused(repay(loan, "1.00", sender="guarantor-a")) == "permission/loan_lender"
-
-
-def test_a_repayment_of_an_unknown_loan_is_refused() -> None:
-    assert refused(repay(None, "1.00")) == "unknown/loan"
-
-
-@pytest.mark.parametrize(("on", "reason"), [("2026-05-21", "future"), ("2026-01-25", "early")])
-def test_a_repayment_is_dated_between_disbursement_and_today(on: str, reason: str) -> None:
-    assert refused(repay(given(covered()), "1.00", on=on)) == f"loan.repayment/{reason}"
-
-
-def test_a_repayment_before_consent_lowers_the_claim_too() -> None:
-    verified = ClaimVerified(
-        uscc=USCC, loan_no="A-0001", half="2026H1", verified_principal=200_000_000, ratio=POLICY.grades["medium"],
-        decided_by="majority",
-    )
-    loan = given(covered(principal="2000000.00"), accepted_claim(), verified)
-    after = then(loan, repay(loan, "500000.00"))
-    assert after.status == "verified"
-    assert after.claim is not None and (after.claim.base_fen, after.claim.verified_fen) == (150_000_000, 150_000_000)
-
-
-def test_after_consent_a_repayment_is_a_recovery() -> None:
-    assert refused(repay(compensated_loan("A-0001"), "1.00")) == "loan.repayment/status"
 
 
 def test_a_claim_is_accepted_with_its_outstanding_principal_as_base() -> None:
@@ -203,7 +144,7 @@ def test_an_uncovered_loan_cannot_be_claimed() -> None:
     ],
 )
 def test_only_a_loan_classified_as_bad_is_claimed(changes: dict[str, object], key: str) -> None:
-    assert refused(claim(given(covered()), filed(**changes))) == key
+    assert refused(claim(given(covered()), filed().model_copy(update=changes))) == key
 
 
 @pytest.mark.parametrize("day", [date(2026, 1, 26), date(2026, 6, 10)])
@@ -259,46 +200,6 @@ def test_the_product_is_judged_before_the_party_and_the_party_before_the_amount(
     insured = given(covered(product="insurance", insurer="insurer-a", payee=None))
     assert refused(claim(insured, filed("9000000.00"), sender="bank-b")) == "claim.product"
     assert refused(claim(given(covered()), filed("9000000.00"), sender="bank-b")) == "claim.party"
-
-
-def test_a_settled_compensation_is_noted_and_its_recovery_closes_the_loan() -> None:
-    loan = compensated_loan("A-0001")
-    assert (loan.status, loan.approved_fen, loan.paid_fen) == ("compensated", 50_00, 50_00)
-    closed = recovery.RecoveryClosed(uscc=USCC, loan_no="A-0001", remitted=30_00, clawed_back=20_00)
-    assert then(loan, note_recovery(closed)).status == "closed"
-
-
-def test_a_loan_paid_further_after_its_recovery_closed_is_open_again() -> None:
-    first = evolve_loan(compensated_loan("A-0001"), LoanRecovered(uscc=USCC, loan_no="A-0001", returned=50_00))
-    assert first is not None and first.status == "closed"
-    again = evolve_loan(first, LoanCompensated(uscc=USCC, loan_no="A-0001", amount=1))
-    assert again is not None and again.status == "compensated"
-
-
-def test_recovery_and_settlement_may_arrive_in_either_order() -> None:
-    paid = LoanCompensated(uscc=USCC, loan_no="A-0001", amount=50_00)
-    back = LoanRecovered(uscc=USCC, loan_no="A-0001", returned=100_00)
-    loan = compensated_loan("A-0001")
-    one, other = evolve_loan(evolve_loan(loan, paid), back), evolve_loan(evolve_loan(loan, back), paid)
-    assert one == other and one is not None and one.status == "closed"
-
-
-def test_what_the_pool_settled_becomes_a_fact_of_review() -> None:
-    figures = dict.fromkeys(pool.FundFigures.model_fields, 0) | {"state": "active"}
-    settled = pool.CompensationSettled.model_validate({
-        "on": date(2026, 7, 20), "fund": figures, "uscc": USCC, "loan_no": "A-0001", "disbursement_id": "d-1",
-        "amount": 50_00, "bank_ref": "r-1", "payee": "bank-a", "lender": "bank-a", "recommender": "scitech",
-        "verified_principal": 100_00, "ratio": POLICY.grades["medium"],
-    })
-    (event,) = accepted(note_compensation(settled))
-    assert isinstance(event, LoanCompensated) and event.amount == 50_00
-
-
-def test_an_event_before_the_loan_is_covered_changes_nothing() -> None:
-    event: Event = PrincipalRepaid(
-        uscc=USCC, loan_no="A-0001", amount=1, outstanding=1, repaid_on=date(2026, 5, 20)
-    )
-    assert loan_keys(event) == ("A-0001",) and evolve_loan(None, event) is None
 
 
 @for_all(st.lists(st.integers(1, 200_000_000), max_size=6), st.integers(1, 400_000_000))

@@ -1,4 +1,4 @@
-"""The events of one decision as they happen: each is applied at once, so that the next is decided on what is true by then."""
+"""The events of one decision as they happen: each is applied at once, and the next is decided on what is true then."""
 
 from datetime import date
 

@@ -78,7 +78,7 @@ def is_stopped(fund: Fund, queued: QueueItem, policy: PoolPolicy) -> bool:
 
 
 def payable_fen(fund: Fund, queued: QueueItem, policy: PoolPolicy) -> int:
-    """How much of an item is paid now: within the balance (pool.balance), a compensation within the line (pool.crossing).
+    """How much of an item is paid now: within the balance (pool.balance), compensation within the line (pool.crossing).
 
     Zero when an item that would cross is held whole.
     """
@@ -151,16 +151,17 @@ def _why_paid(fund: Fund, queued: QueueItem, amount_fen: int, policy: PoolPolicy
 
 def _held(journal: Journal, queued: QueueItem, reason: HoldReason) -> PoolEvent:
     item, amount = queued.item, queued.remaining_fen
-    why = journal.policy.why(HOLD_RULES[reason], held=format_yuan(amount), balance=format_yuan(journal.fund.available_fen))
-    on, figures = journal.on, journal.figures
+    figures = {"held": format_yuan(amount), "balance": format_yuan(journal.fund.available_fen)}
+    why = journal.policy.why(HOLD_RULES[reason], **figures)
+    on, fund = journal.on, journal.figures
     if item.kind == "compensation":
         return CompensationHeld(
-            on=on, fund=figures, why=why, uscc=item.uscc, loan_no=item.loan_no, amount=amount, reason=reason,
+            on=on, fund=fund, why=why, uscc=item.uscc, loan_no=item.loan_no, amount=amount, reason=reason,
             approved=item.approved,
         )
     if item.kind == "subsidy":
         return SubsidyHeld(
-            on=on, fund=figures, why=why, uscc=item.uscc, loan_no=item.loan_no, policy_no=item.policy_no,
+            on=on, fund=fund, why=why, uscc=item.uscc, loan_no=item.loan_no, policy_no=item.policy_no,
             amount=amount, reason=reason,
         )
-    return FeeHeld(on=on, fund=figures, why=why, year=item.year or 0, amount=amount, reason=reason)
+    return FeeHeld(on=on, fund=fund, why=why, year=item.year or 0, amount=amount, reason=reason)

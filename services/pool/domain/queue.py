@@ -48,7 +48,7 @@ def queue_after(queue: Queue, event: PoolEvent) -> Queue:
             return (*_with_returns_free(queue), *_joining(*(compensation_of(item) for item in event.items)))
         case SubsidyReleased():
             return (*queue, *_joining(subsidy_of(event)))
-        case FeeReleased():
+        case FeeReleased() if event.amount:
             return (*queue, *_joining(fee_of(event)))
         case CompensationInstructed():
             return _paid(queue, ("compensation", event.loan_no), event.amount)
@@ -88,7 +88,7 @@ def subsidy_of(event: SubsidyReleased) -> PayoutItem:
 
 def fee_of(event: FeeReleased) -> PayoutItem:
     """What a released fee owes: to the custodian that earned the year's income (pool.fee, 二(二)2)."""
-    return PayoutItem(kind="fee", payee=event.payee or "custodian", approved=event.amount, year=event.year)
+    return PayoutItem(kind="fee", payee=event.payee, approved=event.amount, year=event.year)
 
 
 def _joining(*items: PayoutItem) -> Queue:

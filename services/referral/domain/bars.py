@@ -39,7 +39,9 @@ def evolve_bar(state: Bar | None, event: Event) -> Bar | None:
                barred_on=event.barred_on, until=event.until, reason=event.reason)
 
 
-def decide_bar(case: Case | None, bar: Bar | None, command: BarEnterprise, today: date, policy: ReferralPolicy) -> Decision:
+def decide_bar(
+    case: Case | None, bar: Bar | None, command: BarEnterprise, today: date, policy: ReferralPolicy
+) -> Decision:
     """bar.enterprise (四): DRC bars the enterprise and its legal representative for the scheme's term of years."""
     if case is None:
         return Refusal("unknown", "case", {"uscc": command.uscc})

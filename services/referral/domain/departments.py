@@ -44,7 +44,7 @@ def evolve_department(state: DepartmentYear | None, event: Event) -> DepartmentY
 
 
 def decide_count(year: DepartmentYear | None, settled: CompensationSettled, policy: ReferralPolicy) -> Accepted:
-    """department.flag (四): a compensated loan counts once a year; the second enterprise raises the flag, never a penalty."""
+    """department.flag (四): a compensated loan counts once a year; the second enterprise raises a flag, no penalty."""
     before = year or DepartmentYear(department=settled.recommender, year=settled.on.year)
     if settled.loan_no in before.loan_nos:
         return Accepted(duplicate=True)

@@ -94,7 +94,8 @@ def size_finding(application: Application, policy: ReferralPolicy) -> Finding:
         found = classify(policy.size_standard, application.industry, application.employees,
                          application.revenue, application.assets)
     except MissingFigure as missing:
-        return policy.finding("eligible.size", "fail", reason="missing", missing=missing.name, industry=application.industry)
+        figures = {"reason": "missing", "missing": missing.name, "industry": application.industry}
+        return policy.finding("eligible.size", "fail", **figures)
     except UnknownIndustry:
         return policy.finding("eligible.size", "fail", reason="industry", industry=application.industry)
     if found.size == "large":
@@ -105,7 +106,7 @@ def size_finding(application: Application, policy: ReferralPolicy) -> Finding:
 
 
 def _clean_record(applicant: Applicant, policy: ReferralPolicy) -> Finding:
-    """eligible.clean_record (二(一)): no adverse record of enterprise or controller since 24 months before the referral.
+    """eligible.clean_record (二(一)): no adverse record of enterprise or controller within 24 months before.
 
     Records of other parties and adverse notes of DRC or a bank are flagged: DRC weighs them.
     """
@@ -165,14 +166,14 @@ def _once(applicant: Applicant, around: Surroundings, policy: ReferralPolicy) ->
             "eligible.once", "fail", enterprise=first.uscc, name=first.application.name, link=taken[first.uscc],
             enterprises=", ".join(sorted(taken)), threshold=str(policy.affiliate_threshold),
         )
-    unknown = [holder.name for holder in applicant.application.shareholders if not identity(holder.uscc or holder.id or "")]
-    if unknown:
+    holders = applicant.application.shareholders
+    if unknown := [holder.name for holder in holders if not identity(holder.uscc or holder.id or "")]:
         return policy.finding("eligible.once", "flag", unidentified=", ".join(unknown))
     return policy.finding("eligible.once", "pass", threshold=str(policy.affiliate_threshold))
 
 
 def _bar(applicant: Applicant, around: Surroundings, today: date, policy: ReferralPolicy) -> Finding:
-    """eligible.bar (四(三)): the barred enterprise, its legal representative, and any enterprise of that representative."""
+    """eligible.bar (四(三)): the barred enterprise, its legal representative, any enterprise of that representative."""
     for bar in around.bars:
         if bar.holds_on(today) and (link := _barred_by(bar, applicant, around, policy)):
             return policy.finding("eligible.bar", "fail", enterprise=bar.uscc, name=bar.name, link=link,
@@ -181,7 +182,7 @@ def _bar(applicant: Applicant, around: Surroundings, today: date, policy: Referr
 
 
 def _barred_by(bar: Bar, applicant: Applicant, around: Surroundings, policy: ReferralPolicy) -> str:
-    """How a bar reaches the applicant; an enterprise *of* a person is one he represents, controls or holds a quarter of."""
+    """How a bar reaches the applicant; a person's enterprise is one that he represents, controls or largely holds."""
     person = identity(bar.legal_representative.id)
     if bar.uscc == applicant.uscc:
         return "enterprise"
@@ -196,7 +197,8 @@ def _barred_by(bar: Bar, applicant: Applicant, around: Surroundings, policy: Ref
 def _attempts(applicant: Applicant, policy: ReferralPolicy) -> Finding:
     """eligible.attempts (三(四)): not pushed again, for life, after the scheme's number of failed financings."""
     result = "fail" if applicant.failures >= policy.max_failures else "pass"
-    return policy.finding("eligible.attempts", result, failures=str(applicant.failures), allowed=str(policy.max_failures))
+    figures = {"failures": str(applicant.failures), "allowed": str(policy.max_failures)}
+    return policy.finding("eligible.attempts", result, **figures)
 
 
 def _priority(applicant: Applicant, policy: ReferralPolicy) -> Finding:

@@ -40,14 +40,14 @@ def parties_of(uscc: str, application: Application) -> tuple[str, ...]:
 def holdings(holder: str, firms: Mapping[str, Firm], threshold: Decimal) -> frozenset[str]:
     """The enterprises in which ``holder`` has the threshold or more, directly or indirectly.
 
-    A holding at or above the threshold passes through in full: what such an enterprise holds counts as the holder's own.
+    A holding at or above the threshold passes through in full: what such an enterprise holds is the holder's own.
     """
     held: frozenset[str] = frozenset()
     while True:
         through = held | {holder}
         grown = frozenset(
             code for code, firm in firms.items()
-            if code != holder and sum((share for who, share in firm.holders.items() if who in through), Decimal(0)) >= threshold
+            if code != holder and sum(share for who, share in firm.holders.items() if who in through) >= threshold
         )
         if grown == held:
             return held

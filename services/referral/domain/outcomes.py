@@ -37,7 +37,7 @@ def decide_closed(case: Case | None, closed: CaseClosed, policy: ReferralPolicy)
 
 
 def decide_covered(case: Case | None, covered: LoanCovered, around: Surroundings, policy: ReferralPolicy) -> Accepted:
-    """eligible.once (二(一)): the first disbursement wins; the others of its group that are still screened are closed."""
+    """eligible.once (二(一)): the first disbursement wins; those of its group still in screening are closed."""
     if case is None or covered.loan_no in case.loan_nos:
         return Accepted()
     why = policy.why("eligible.once", loan_no=covered.loan_no)

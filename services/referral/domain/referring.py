@@ -1,9 +1,10 @@
 """A recommender's own acts: to refer, amend and withdraw an enterprise, and to follow it up after its loan."""
 
+from dataclasses import replace
 from datetime import date
 
 from services.referral.domain.case import SCREENABLE, WITHDRAWABLE, Case
-from services.referral.domain.findings import Applicant, Surroundings, examine, size_of
+from services.referral.domain.findings import Applicant, Surroundings, applicant_of, examine, size_of
 from services.referral.policy import ReferralPolicy
 from shared.calendar import add_months
 from shared.contracts.base import Finding
@@ -24,7 +25,7 @@ _MOST_EMPLOYEES = 10_000_000
 def decide_refer(
     case: Case | None, command: ReferEnterprise, sender: str, around: Surroundings, today: date, policy: ReferralPolicy
 ) -> Decision:
-    """eligible.term, eligible.recommender, eligible.code, eligible.open_case refuse a referral; the rest are findings."""
+    """eligible.term, .recommender, .code and .open_case refuse a referral; the rest are findings (三(一))."""
     refusal = (
         _outside_term(today, policy)
         or _not_a_recommender(command.letter_no, sender, policy)
@@ -34,8 +35,9 @@ def decide_refer(
     if refusal:
         return refusal
     application = application_of(command)
-    known = {"failures": case.failures, "loan_nos": case.loan_nos} if case else {}
-    applicant = Applicant(command.uscc, application, today, **known)  # type: ignore[arg-type]
+    applicant = Applicant(command.uscc, application, today)
+    if case:
+        applicant = replace(applicant, failures=case.failures, loan_nos=case.loan_nos)
     findings = examine(applicant, around, today, policy)
     referred = EnterpriseReferred(
         uscc=command.uscc, recommender=sender, referred_on=today, application=application, size=size_of(findings),
@@ -51,7 +53,7 @@ def application_of(command: ReferEnterprise) -> Application:
 
 
 def _outside_term(today: date, policy: ReferralPolicy) -> Refusal | None:
-    """eligible.term (六): from the effective date, for the scheme's years; the last day is the day before the anniversary."""
+    """eligible.term (六): from the effective date, for the scheme's years; the anniversary is too late."""
     ends = add_months(policy.effective_from, 12 * policy.years)
     if policy.effective_from <= today < ends:
         return None
@@ -93,13 +95,12 @@ def decide_amend(
         not_its_recommender(case, sender)
         or _wrong_state(case, SCREENABLE, "not_amendable")
         or _bad_amendment(changes)
-        or _not_a_recommender(changes.get("letter_no", case.application.letter_no), sender, policy)
+        or _not_a_recommender(str(changes.get("letter_no", case.application.letter_no)), sender, policy)
     )
     if refusal:
         return refusal
     application = case.application.model_copy(update=changes)
-    applicant = Applicant(case.uscc, application, case.referred_on, case.failures, case.loan_nos, case.notes)
-    findings = examine(applicant, around, today, policy)
+    findings = examine(replace(applicant_of(case), application=application), around, today, policy)
     amended = ReferralAmended(
         uscc=case.uscc, changes=command, application=application, size=size_of(findings), findings=findings,
         why=policy.why("eligible.recommender", recommender=sender, changed=", ".join(sorted(changes))),
@@ -136,7 +137,7 @@ def decide_withdraw(case: Case | None, command: WithdrawReferral, sender: str, p
 def decide_track(
     case: Case | None, command: RecordTracking, sender: str, today: date, policy: ReferralPolicy
 ) -> Decision:
-    """tracking (四(一), 五): the recommender records a follow-up or its help with repayment; an anomaly is reported at once."""
+    """tracking (四(一), 五): the recommender records a follow-up or its help; an anomaly is reported at once."""
     if case is None:
         return Refusal("unknown", "case", {"uscc": command.uscc})
     if refusal := not_its_recommender(case, sender):
@@ -146,7 +147,8 @@ def decide_track(
                                recorded_on=today, why=why)
     if not command.anomaly:
         return Accepted((tracked,))
-    return Accepted((tracked, AnomalyReported(uscc=case.uscc, by=sender, note=command.note, recorded_on=today, why=why)))
+    anomaly = AnomalyReported(uscc=case.uscc, by=sender, note=command.note, recorded_on=today, why=why)
+    return Accepted((tracked, anomaly))
 
 
 def not_its_recommender(case: Case, sender: str) -> Refusal | None:

@@ -11,7 +11,9 @@ from shared.contracts.referral import EnterpriseAdmitted, ReferralRefused, Refer
 from shared.decisions import Accepted, Decision, Refusal
 
 
-def decide_note(case: Case | None, command: RecordFinding, sender: str, today: date, policy: ReferralPolicy) -> Decision:
+def decide_note(
+    case: Case | None, command: RecordFinding, sender: str, today: date, policy: ReferralPolicy
+) -> Decision:
     """DRC or a bank adds what its own data say (三(二)); an adverse note is flagged at screening."""
     if case is None:
         return Refusal("unknown", "case", {"uscc": command.uscc})
@@ -25,7 +27,7 @@ def decide_note(case: Case | None, command: RecordFinding, sender: str, today: d
 def decide_screen(
     case: Case | None, command: ScreenReferral, around: Surroundings, today: date, policy: ReferralPolicy
 ) -> Decision:
-    """DRC admits, returns for supplement or refuses; it cannot admit past a failed rule that is not waivable (三(二))."""
+    """DRC admits, returns for supplement or refuses; never past a failed rule that is not waivable (三(二))."""
     if case is None:
         return Refusal("unknown", "case", {"uscc": command.uscc})
     if case.status not in SCREENABLE:
@@ -95,7 +97,7 @@ def _waive(finding: Finding, waivers: tuple[Waiver, ...]) -> Finding:
 
 
 def _why(findings: tuple[Finding, ...]) -> Why:
-    """The finding that a decision rests on: the first that failed, else was waived or flagged, else the first."""
+    """The finding that a decision rests on: the first that failed, else that was waived, else the first."""
     found = next((f for wanted in ("fail", "waived") for f in findings if f.result == wanted), findings[0])
     return Why(rule=found.rule, clause=found.clause, figures=found.figures)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from services.review.domain.cases import Case
 from services.review.domain.coverage import close
 from services.review.policy import ReviewPolicy
-from shared.contracts.referral import EnterpriseAdmitted, EnterpriseBarred, ReferralWithdrawn
+from shared.contracts.referral import EnterpriseAdmitted, EnterpriseBarred
 from shared.contracts.review import CaseBarred, CaseOpened
 from shared.decisions import Accepted
 
@@ -15,7 +15,7 @@ def identity(number: str) -> str:
     return number.strip().upper()
 
 
-def decide_opening(case: Case | None, admitted: EnterpriseAdmitted, policy: ReviewPolicy) -> Accepted:
+def decide_opening(case: Case | None, admitted: EnterpriseAdmitted) -> Accepted:
     """Open the case of an admitted enterprise; a financed one stays as it is (三(二), 三(三))."""
     if case is not None and case.status == "financed":
         return Accepted(duplicate=True)
@@ -41,7 +41,7 @@ def decide_bar(cases: Sequence[Case], barred: EnterpriseBarred, policy: ReviewPo
     ))
 
 
-def decide_withdrawal(case: Case | None, withdrawn: ReferralWithdrawn, policy: ReviewPolicy) -> Accepted:
+def decide_withdrawal(case: Case | None, policy: ReviewPolicy) -> Accepted:
     """The recommender took its referral back: an open case ends (三(一))."""
     if case is None or not case.is_open:
         return Accepted(duplicate=True)

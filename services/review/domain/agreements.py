@@ -5,6 +5,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
+from pydantic import Field
+
 from services.review.policy import ReviewPolicy
 from shared.contracts.base import Day, Event, Product, Rate, Shape
 from shared.contracts.commands import SignAgreement, Terms
@@ -26,7 +28,7 @@ class Agreement(Shape):
     valid_from: Day
     valid_to: Day
     products: tuple[Product, ...] = ()
-    guarantor_shares: dict[str, Rate] = {}
+    guarantor_shares: dict[str, Rate] = Field(default_factory=dict)
     fee_rate: Rate | None = None
     terms: Terms | None = None
     reduction: Rate = Decimal(0)

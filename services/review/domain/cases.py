@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from shared.contracts.base import Day, Event, Grade, Product, Rate, Shape
 from shared.contracts.review import (
     CaseBarred,
@@ -51,7 +53,7 @@ class Case(Shape):
     round: int = 0
     seats: tuple[str, ...] = ()
     ballot: int = 0
-    votes: dict[str, Grade] = {}
+    votes: dict[str, Grade] = Field(default_factory=dict)
     options: tuple[Grade, ...] = ()
     grade: Grade | None = None
     ratio: Rate | None = None
@@ -67,6 +69,7 @@ class Case(Shape):
     barred_on: Day | None = None
     barred_until: Day | None = None
     loan_no: str | None = None
+    annual_rate: Rate | None = None
     closed_by: str | None = None
 
     @property
@@ -75,7 +78,7 @@ class Case(Shape):
         return self.status in OPEN
 
     def yields_to(self, other: "Case") -> bool:
-        """Whether the other's loan takes this one's too: an affiliate's, or one it is a shareholder of (eligible.once)."""
+        """Whether the other's loan takes this one's too: affiliates, or this one is its shareholder (eligible.once)."""
         return other.uscc in self.affiliates or self.uscc in other.affiliates or self.uscc in other.shareholders
 
 
@@ -150,7 +153,7 @@ def _financing(case: Case, event: Event) -> dict[str, object]:
         case RatingLapsed():
             return AGAIN | {"status": "admitted"}
         case LoanCovered():
-            return {"status": "financed", "loan_no": event.loan_no}
+            return {"status": "financed", "loan_no": event.loan_no, "annual_rate": event.annual_rate}
         case CaseClosed():
             return {"status": event.outcome, "closed_by": event.rule}
         case CaseBarred():

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Literal
 
 from services.review.domain.agreements import Agreement
 from services.review.domain.cases import Case
@@ -36,7 +37,7 @@ def decide_cover(
     ``loan`` is the one that already has this number, ``group`` the cases tied to this one. The first disbursement takes
     the group's one loan and closes the others (loan.once); a refusal announces LoanNotCovered all the same.
     """
-    if loan is not None and _known(loan, report, sender):
+    if case is not None and loan is not None and _known(case, loan, report, sender):
         return Accepted(result={"loan_no": report.loan_no}, duplicate=True)
     if case is None:
         return _announced(Refusal("loan.pushed", "no_case", {"uscc": report.uscc}), report, sender)
@@ -57,14 +58,16 @@ def decide_cover(
     return Accepted((covered, *closed), {"loan_no": report.loan_no})
 
 
-def close(case: Case, outcome: str, rule: str, policy: ReviewPolicy, **figures: str) -> tuple[Event, ...]:
+def close(
+    case: Case, outcome: Literal["closed", "withdrawn"], rule: str, policy: ReviewPolicy, **figures: str
+) -> tuple[Event, ...]:
     """An open case ends for a reason outside it; its place in the year's quota is given back."""
-    ended = CaseClosed.model_validate({"uscc": case.uscc, "outcome": outcome, "rule": rule, "why": policy.why(rule, **figures)})
+    ended = CaseClosed(uscc=case.uscc, outcome=outcome, rule=rule, why=policy.why(rule, **figures))
     return (ended, *freed_slot(case, policy))
 
 
-def _known(loan: Loan, report: LoanDisbursed, sender: str) -> bool:
-    same_terms = report.annual_rate == loan.annual_rate and report.guarantor_share in (None, loan.guarantor_share)
+def _known(case: Case, loan: Loan, report: LoanDisbursed, sender: str) -> bool:
+    same_terms = report.annual_rate == case.annual_rate and report.guarantor_share in (None, loan.guarantor_share)
     return same_terms and (
         (loan.lender, loan.uscc, loan.product, loan.principal_fen, loan.disbursed_on, loan.matures_on)
         == (sender, report.uscc, report.product, report.principal, report.disbursed_on, report.matures_on)
@@ -102,7 +105,7 @@ def _taken(case: Case, group: Sequence[Case]) -> Refusal | None:
 
 
 def _wrong_product(case: Case, report: LoanDisbursed, sender: str, agreements: Agreements) -> Refusal | None:
-    """loan.product (二(五)): the pushed product, from a fitting lender, with the pushed guarantor or insurer it names."""
+    """loan.product (二(五)): the pushed product, a fitting lender, the pushed guarantor or insurer that it names."""
     figures = {"product": report.product, "pushed": case.product or "", "institution": sender}
     if report.product != case.product:
         return Refusal("loan.product", "other", figures)
@@ -155,7 +158,7 @@ def _barred(case: Case, report: LoanDisbursed) -> Refusal | None:
     begun, until = case.barred_on, case.barred_until
     if begun is None or until is None or not begun <= report.disbursed_on <= until:
         return None
-    return Refusal("eligible.bar", "", {"uscc": case.uscc, "until": until.isoformat()})
+    return Refusal("eligible.bar", "case", {"uscc": case.uscc, "until": until.isoformat()})
 
 
 def _covered(

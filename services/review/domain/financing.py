@@ -1,4 +1,4 @@
-"""Pushing a rated case to institutions, and how a financing round or a rating ends without a loan (scheme.md section 3)."""
+"""Pushing a rated case to institutions, and how a round or a rating ends without a loan (scheme.md section 3)."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -123,7 +123,7 @@ def decide_consent(
     today: date,
     policy: ReviewPolicy,
 ) -> Decision:
-    """The district government consents to a high result, inside the year's quota, or refuses (grade.consent, 三(三))."""
+    """The government consents to a high result, inside the year's quota, or refuses (grade.consent, 三(三))."""
     if case is None:
         return Refusal("unknown", "case", {"uscc": command.uscc})
     if case.status != "awaiting_consent":
@@ -144,7 +144,7 @@ def barred(case: Case, today: date) -> Refusal | None:
     """The refusal while the enterprise or its legal representative is barred (eligible.bar, 四)."""
     if case.barred_until is None or case.barred_until < today:
         return None
-    return Refusal("eligible.bar", "", {"uscc": case.uscc, "until": case.barred_until.isoformat()})
+    return Refusal("eligible.bar", "case", {"uscc": case.uscc, "until": case.barred_until.isoformat()})
 
 
 def freed_slot(case: Case, policy: ReviewPolicy) -> tuple[Event, ...]:
@@ -158,7 +158,7 @@ def freed_slot(case: Case, policy: ReviewPolicy) -> tuple[Event, ...]:
 def _exhausted(case: Case, policy: ReviewPolicy) -> Refusal | None:
     if case.failures < policy.financing_max_failures:
         return None
-    return Refusal("eligible.attempts", "", {"uscc": case.uscc, "failures": str(case.failures)})
+    return Refusal("eligible.attempts", "panel", {"uscc": case.uscc, "failures": str(case.failures)})
 
 
 def _not_admitted(case: Case) -> Refusal | None:
@@ -173,7 +173,8 @@ def _wrong_seats(
     double = [seat for seat, count in Counter(seats).items() if count > 1]
     if double:
         return Refusal("panel.seats", "double", {"seats": ", ".join(double)})
-    required = [case.recommender if seat == "recommender" else seat for seat in policy.panel_required if seat != "bank"]
+    named = (seat for seat in policy.panel_required if seat not in PANEL_KINDS)
+    required = [case.recommender if seat == "recommender" else seat for seat in named]
     missing = [seat for seat in dict.fromkeys(required) if seat not in seats]
     if missing:
         return Refusal("panel.seats", "missing", {"missing": ", ".join(missing)})
@@ -182,9 +183,9 @@ def _wrong_seats(
     able = {seat for seat, signed in invited.items() if signed.kind in PANEL_KINDS and signed.valid_on(today)}
     if unfit := [seat for seat in others if seat not in able]:
         return Refusal("panel.seats", "unfit", {"seats": ", ".join(unfit)})
-    if "bank" in policy.panel_required and not any(invited[seat].kind == "bank" for seat in able):
-        return Refusal("panel.seats", "bank", {"seats": ", ".join(seats)})
-    return None
+    kinds = {invited[seat].kind for seat in able}
+    absent = next((kind for kind in PANEL_KINDS if kind in policy.panel_required and kind not in kinds), None)
+    return Refusal("panel.seats", absent, {"seats": ", ".join(seats)}) if absent else None
 
 
 def _count(
@@ -192,13 +193,13 @@ def _count(
 ) -> tuple[Event, ...]:
     if len(votes) < len(case.seats):
         return ()
-    tally = {grade: count for grade in GRADES if (count := votes.count(grade))}
+    tally: dict[str, int] = {grade: count for grade in GRADES if (count := votes.count(grade))}
     figures = {"seats": str(len(case.seats)), "votes": ", ".join(f"{grade} {count}" for grade, count in tally.items())}
     if grade := majority(votes, len(case.seats)):
         return _result(case, grade, "majority", agreements, today, policy, figures)
     why = policy.why("panel.tie", **figures)
     if case.ballot == 1:
-        return (RevoteOpened(uscc=case.uscc, round=case.round, tally=dict(tally), why=why),)
+        return (RevoteOpened(uscc=case.uscc, round=case.round, tally=tally, why=why),)
     return (LeadDecisionRequired(uscc=case.uscc, round=case.round, options=leading(votes), why=why),)
 
 

@@ -4,16 +4,29 @@ import json
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from services.review.domain.batches import Batch, evolve_batch
 from services.review.domain.loans import Loan, evolve_loan, loan_keys
+from services.review.domain.repayments import decide_repayment
 from services.review.policy import ReviewPolicy
+from shared.contracts import partners
 from shared.contracts.base import Event
-from shared.contracts.review import ClaimAccepted, LoanCovered
+from shared.contracts.review import (
+    ClaimAccepted,
+    ClaimBatchOpened,
+    ClaimVerified,
+    CompensationApproved,
+    CompensationItem,
+    LoanCompensated,
+    LoanCovered,
+)
 from shared.decisions import Accepted, Decision, Refusal
+from shared.money import parse_yuan
 from shared.scheme.loader import load_scheme
 from shared.scheme.refusals import sentences
 
 POLICY = load_scheme("yanqing").policy(ReviewPolicy)
 USCC = "91110119MA01ABC17J"
+JULY = date(2026, 7, 1)
 SEATS = ("drc", "finance", "scitech", "bank-a")
 
 
@@ -79,6 +92,55 @@ def refused(decision: Decision) -> str:
     for text in sentences()[key].values():
         text.format_map(decision.figures)
     return key
+
+
+def claimed(loan_no: str = "A-0001", on: str = "2026-06-10", **changes: object) -> Loan:
+    """A covered loan with an accepted claim of 2,000,000.00."""
+    filed = accepted_claim(loan_no=loan_no, accepted_on=on, accepted_at=f"{on}T10:00:00+08:00")
+    return given(covered(loan_no=loan_no, **changes), filed)
+
+
+def open_batch(*loan_nos: str) -> Batch:
+    """The batch of 2026H1, opened on 1 July over these loans."""
+    batch = evolve_batch(None, ClaimBatchOpened(half="2026H1", loan_nos=loan_nos or ("A-0001",), opened_on=JULY))
+    assert batch is not None
+    return batch
+
+
+def in_batch(loan: Loan) -> Loan:
+    """The loan once that batch holds its claim."""
+    opened = ClaimBatchOpened(half="2026H1", loan_nos=(loan.loan_no,), opened_on=JULY)
+    return then(loan, Accepted((opened,)))
+
+
+def verified(loan_no: str = "A-0001", on: str = "2026-06-10", **changes: object) -> Loan:
+    """A loan whose claim the seats approved at its base."""
+    loan = in_batch(claimed(loan_no, on, **changes))
+    assert loan.claim is not None
+    event = ClaimVerified(
+        uscc=USCC, loan_no=loan_no, half="2026H1", verified_principal=loan.claim.base_fen, ratio=loan.ratio,
+        decided_by="majority",
+    )
+    return then(loan, Accepted((event,)))
+
+
+def compensated_loan(loan_no: str, **changes: object) -> Loan:
+    """A loan whose compensation of 50.00 was paid."""
+    item = CompensationItem(
+        loan_no=loan_no, uscc=USCC, payee="bank-a", lender="bank-a", recommender="scitech",
+        verified_principal=100_00, ratio=POLICY.grades["medium"], reduction=POLICY.grades["medium"] * 0, amount=50_00,
+    )
+    approved = CompensationApproved(half="2026H1", consented_on=date(2026, 7, 15), document_no="1", items=(item,))
+    return given(
+        covered(loan_no=loan_no, **changes), accepted_claim(loan_no=loan_no), approved,
+        LoanCompensated(uscc=USCC, loan_no=loan_no, amount=50_00),
+    )
+
+
+def repay(loan: Loan | None, yuan: str, on: str = "2026-05-20", sender: str = "bank-a") -> Decision:
+    """The answer to a repayment reported on 2026-05-20."""
+    repaid = partners.LoanRepaid(loan_no="A-0001", principal=parse_yuan(yuan), repaid_on=date.fromisoformat(on))
+    return decide_repayment(loan, repaid, sender, date(2026, 5, 20), POLICY)
 
 
 def _json(facts: dict[str, object]) -> str:

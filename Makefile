@@ -1,0 +1,44 @@
+# Everything runs from .venv, which is made once from the locks; PYTHON chooses the interpreter it is made from.
+PYTHON ?= python3.11
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.PHONY: setup run demo bench test check lock
+
+setup: .venv/dev.stamp
+
+run: .venv/runtime.stamp
+	$(BIN)/riskpool up --demo
+
+demo: .venv/runtime.stamp
+	$(BIN)/riskpool demo
+
+bench: .venv/runtime.stamp
+	$(BIN)/riskpool bench
+
+test: .venv/dev.stamp
+	$(BIN)/pytest
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# New versions: edit requirements/*.in, then `make lock`. Add UPGRADE=--upgrade to move everything forward.
+lock: .venv/dev.stamp
+	cd requirements && ../$(BIN)/uv pip compile --generate-hashes --universal --no-header --quiet $(UPGRADE) \
+		--python-version 3.11 runtime.in -o runtime.lock
+	cd requirements && ../$(BIN)/uv pip compile --generate-hashes --universal --no-header --quiet $(UPGRADE) \
+		--python-version 3.11 dev.in -o dev.lock
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/runtime.stamp: requirements/runtime.lock pyproject.toml | .venv/bin/python
+	$(PIP) install --quiet --require-hashes -r requirements/runtime.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --no-index -e .
+	touch $@
+
+.venv/dev.stamp: requirements/dev.lock .venv/runtime.stamp
+	$(PIP) install --quiet --require-hashes -r requirements/dev.lock
+	touch $@

@@ -1,0 +1,151 @@
+"""Partner events over HTTP, for institutions without a bus client: published like any other, answered by their receipt."""
+
+import asyncio
+import json
+import re
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import JSONResponse
+from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic_core import from_json
+
+from services.gateway.api.commands import REFUSALS, KeyHeader, TimeHeader, request_body
+from services.gateway.api.problems import Problem, malformed_body, malformed_field
+from services.gateway.api.requests import (
+    CLOUDEVENT, business_moment, check_step, idempotency_key, is_plain_json, parse_moment, read_body,
+)
+from services.gateway.api.responses import PROBLEMS
+from services.gateway.auth.callers import Caller, caller_dependency
+from services.gateway.business_days import announce_through, current_day
+from services.gateway.queries.events import receipt_view
+from services.gateway.views import ReceiptView
+from shared.clock import business_date
+from shared.contracts.registry import PARTNER_EVENTS
+from shared.messaging.bus import ServiceUnavailable
+from shared.messaging.envelope import type_of
+from shared.messaging.service import Service
+
+RECEIPT_SECONDS = 10.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.02, 0.25
+EventName = Annotated[str, Path(pattern=r"^[A-Za-z][A-Za-z0-9]{0,63}$", description="The event's name.")]
+_ID = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
+
+
+class _Attributes(BaseModel):
+    """What is needed of an envelope to send it on; the owning service reads the rest."""
+
+    id: str
+    time: AwareDatetime
+
+
+def partner_routes(service: Service) -> APIRouter:
+    """``POST /partner-events/{Name}``: known events each with its schema, unknown ones are submitted all the same."""
+    router = APIRouter(prefix="/v1/schemes/{scheme}/partner-events", tags=["partner events"])
+    responses = {
+        **REFUSALS, **PROBLEMS,
+        202: {"description": "Stored; no receipt yet: ask for it at `Location`"},
+        409: {"description": "Refused: the receipt as a problem", "model": REFUSALS[409]["model"]},
+    }
+    caller_of = Depends(caller_dependency(service))
+
+    async def submit(
+        request: Request, name: EventName, caller: Caller = caller_of, key: KeyHeader = None, time: TimeHeader = None
+    ) -> JSONResponse:
+        return await take_in(service, caller, request, name)
+
+    router.add_api_route(
+        "/{name}", submit, methods=["POST"], operation_id="submitPartnerEvent", response_model=ReceiptView,
+        responses=responses, summary="Report a fact; answered by its receipt.",
+        description="The body is a CloudEvent, or its data alone with `Idempotency-Key` as the event's id. Events: "
+        + ", ".join(f"{name} (from {', '.join(model.senders)})" for name, model in sorted(PARTNER_EVENTS.items())) + ".",
+        openapi_extra=request_body(*sorted(PARTNER_EVENTS)),
+    )
+    return router
+
+
+async def take_in(service: Service, caller: Caller, request: Request, name: str) -> JSONResponse:
+    """Publish one event for the calling institution and wait for its receipt."""
+    body = await read_body(request, CLOUDEVENT)
+    if caller.is_agency:
+        raise Problem(403, "permission", "institutions_only", scheme=caller.scheme)
+    if not caller.kind:
+        raise Problem(403, "permission", "unknown_sender", {"sender": caller.organisation}, scheme=caller.scheme)
+    event_id, moment, envelope = await _enveloped(service, caller, request, name, body)
+    await announce_through(service, caller.scheme.id, business_date(moment))
+    try:
+        await service.bus.submit(caller.organisation, caller.scheme.id, name, envelope, event_id)
+    except (ServiceUnavailable, AttributeError):
+        raise Problem(503, "unavailable", scheme=caller.scheme, headers={"Retry-After": "1"}) from None
+    receipt = await _receipt(service, caller, event_id)
+    location = receipt_path(caller.scheme.id, event_id)
+    if receipt is None:
+        body_202 = {"event_id": event_id, "event": name, "institution": caller.organisation, "location": location}
+        return JSONResponse(body_202, 202, headers={"Location": location})
+    return _answer(caller, receipt, location)
+
+
+async def _enveloped(
+    service: Service, caller: Caller, request: Request, name: str, body: bytes
+) -> tuple[str, datetime, bytes]:
+    """The event's id, its business time and its envelope: the caller's own, or one made around bare data."""
+    try:
+        content: Any = from_json(body)
+    except ValueError as error:
+        raise malformed_field("body", f"is not JSON: {error}", caller.scheme) from None
+    if not isinstance(content, dict) or not is_plain_json(body):
+        raise malformed_field("body", "must be a JSON object", caller.scheme)
+    if "specversion" in content:
+        return await _own_envelope(service, caller, content, body)
+    event_id, moment = idempotency_key(request), await business_moment(service, caller.scheme, request)
+    made = {
+        "specversion": "1.0", "id": event_id, "source": f"/partners/{caller.organisation}", "type": type_of(name),
+        "time": moment.isoformat(), "datacontenttype": "application/json", "scheme": caller.scheme.id,
+    }
+    return event_id, moment, json.dumps(made).encode()[:-1] + b', "data": ' + body + b"}"
+
+
+async def _own_envelope(
+    service: Service, caller: Caller, content: dict[str, Any], body: bytes
+) -> tuple[str, datetime, bytes]:
+    try:
+        attributes = _Attributes.model_validate(content)
+    except ValidationError as error:
+        raise malformed_body(error, caller.scheme) from None
+    if not _ID.fullmatch(attributes.id):
+        raise malformed_field("id", "must be 1 to 200 characters without control characters", caller.scheme)
+    if service.clock.mode == "server":
+        return attributes.id, service.clock.now(), body
+    moment = parse_moment(attributes.time.isoformat())
+    check_step(await current_day(service, caller.scheme.id), business_date(moment))
+    return attributes.id, moment, body
+
+
+async def _receipt(service: Service, caller: Caller, event_id: str) -> ReceiptView | None:
+    """The event's receipt as soon as it is there, or None after ten seconds."""
+    wait = _FIRST_WAIT_SECONDS
+    deadline = asyncio.get_running_loop().time() + RECEIPT_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
+        row = await service.receipt(caller.organisation, caller.scheme.id, event_id)
+        if row is not None:
+            return receipt_view(row)
+        await asyncio.sleep(wait)
+        wait = min(wait * 1.5, _LONGEST_WAIT_SECONDS)
+    return None
+
+
+def _answer(caller: Caller, receipt: ReceiptView, location: str) -> JSONResponse:
+    shown = receipt.model_dump(mode="json")
+    headers = {"Location": location}
+    if receipt.outcome in ("accepted", "duplicate"):
+        return JSONResponse(shown, headers=headers)
+    status, rule = (409, receipt.rule or "refused") if receipt.outcome == "refused" else (422, "unreadable")
+    members = {name: shown[name] for name in ("event_id", "event", "institution", "outcome", "at")}
+    raise Problem(status, rule, scheme=caller.scheme, detail=receipt.detail, headers=headers, **members)
+
+
+def receipt_path(scheme: str, event_id: str) -> str:
+    """Where a receipt is read."""
+    return f"/v1/schemes/{scheme}/receipts/{quote(event_id, safe='')}"

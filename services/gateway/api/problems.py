@@ -1,0 +1,166 @@
+"""Refusals on the wire: RFC 9457 problems whose detail tells a clerk, in the caller's language, what to do."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from shared.contracts.base import Finding
+from shared.scheme.loader import Scheme
+from shared.scheme.refusals import Language, explain
+
+log = logging.getLogger("riskpool.gateway")
+MEDIA_TYPE = "application/problem+json"
+TITLES: dict[int, dict[Language, str]] = {
+    400: {"zh": "请求有误", "en": "Bad request"},
+    401: {"zh": "未登录", "en": "Not signed in"},
+    403: {"zh": "无权办理", "en": "Not yours to do"},
+    404: {"zh": "找不到", "en": "Not found"},
+    405: {"zh": "不支持的操作", "en": "Method not allowed"},
+    409: {"zh": "不符合规则", "en": "Refused by a rule"},
+    413: {"zh": "内容过大", "en": "Content too large"},
+    415: {"zh": "格式不支持", "en": "Unsupported media type"},
+    422: {"zh": "内容不符合要求", "en": "Malformed"},
+    500: {"zh": "系统内部错误", "en": "Internal error"},
+    503: {"zh": "服务暂不可用", "en": "Service unavailable"},
+    504: {"zh": "服务未及时答复", "en": "No answer in time"},
+}
+
+
+class FieldError(BaseModel):
+    """One field that is not as it should be."""
+
+    field: str
+    message: str
+
+
+class ProblemBody(BaseModel):
+    """An RFC 9457 problem; ``rule`` is the first failing rule and ``detail`` says what to do."""
+
+    model_config = ConfigDict(title="Problem", extra="allow")
+
+    type: str = Field(examples=["urn:riskpool:rule:claim.statement"])
+    title: str
+    status: int
+    detail: str
+    rule: str
+    clause: str = ""
+    figures: dict[str, str] = {}
+    findings: list[Finding] = []
+    scheme_version: str = ""
+    errors: list[FieldError] = []
+
+
+class Problem(Exception):
+    """A refusal on its way to the caller."""
+
+    def __init__(
+        self,
+        status: int,
+        rule: str,
+        reason: str = "",
+        figures: Mapping[str, str] | None = None,
+        *,
+        scheme: Scheme | None = None,
+        detail: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(f"{status} {rule} {reason}")
+        self.status, self.rule, self.reason, self.figures = status, rule, reason, dict(figures or {})
+        self.scheme, self.detail, self.headers, self.members = scheme, detail, dict(headers or {}), members
+
+    def response(self, request: Request) -> JSONResponse:
+        """The problem in the language that the caller prefers."""
+        language = language_of(request)
+        body: dict[str, Any] = {
+            "type": f"urn:riskpool:rule:{self.rule}",
+            "title": TITLES.get(self.status, TITLES[400])[language],
+            "status": self.status,
+            "detail": self.detail or explain(self.rule, self.reason, self.figures, language, self.scheme),
+            "rule": self.rule,
+            "clause": self.scheme.clause(self.rule) if self.scheme else "",
+            "figures": self.figures,
+            "findings": [],
+            "scheme_version": self.scheme.version if self.scheme else "",
+            **self.members,
+        }
+        body["findings"] = [_titled(finding, self.scheme, language) for finding in body["findings"]]
+        headers = {"Content-Language": language, "Vary": "Accept-Language, Authorization", **self.headers}
+        return JSONResponse(body, self.status, headers, media_type=MEDIA_TYPE)
+
+
+def _titled(finding: Mapping[str, Any], scheme: Scheme | None, language: Language) -> dict[str, Any]:
+    rule = scheme.rules.get(str(finding.get("rule"))) if scheme else None
+    return {**finding, "title": (rule.zh if language == "zh" else rule.en) if rule else ""}
+
+
+def language_of(request: Request) -> Language:
+    """Chinese unless the Accept-Language header prefers English."""
+    weights: dict[str, float] = {}
+    for part in request.headers.get("accept-language", "").split(",")[:20]:
+        tag, _, parameters = part.strip().partition(";")
+        weights.setdefault(tag.strip().lower()[:2], _quality(parameters))
+    return "en" if weights.get("en", 0.0) > weights.get("zh", 0.0) else "zh"
+
+
+def _quality(parameters: str) -> float:
+    name, _, value = parameters.strip().partition("=")
+    try:
+        return min(max(float(value), 0.0), 1.0) if name.strip() == "q" else 1.0
+    except ValueError:
+        return 0.0
+
+
+def malformed(errors: Sequence[Mapping[str, Any]], scheme: Scheme | None = None) -> Problem:
+    """Problem 422 naming every field that is not as it should be, without the values."""
+    listed = [{"field": ".".join(map(str, e["loc"])) or "body", "message": str(e["msg"])} for e in errors[:100]]
+    problem = "; ".join(f"{one['field']}: {one['message']}" for one in listed[:5])
+    return Problem(422, "malformed", figures={"problem": problem}, scheme=scheme, errors=listed)
+
+
+def malformed_field(field: str, message: str, scheme: Scheme | None = None) -> Problem:
+    """Problem 422 about one field, header or parameter."""
+    return malformed([{"loc": (field,), "msg": message}], scheme)
+
+
+def malformed_body(error: ValidationError, scheme: Scheme | None = None) -> Problem:
+    """Problem 422 of a body that its contract class does not accept."""
+    return malformed([dict(one) for one in error.errors(include_input=False, include_url=False)], scheme)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every failure of the application as a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _problem(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)
+    return error.response(request)
+
+
+async def _validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return malformed(error.errors()).response(request)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    reasons = {404: ("unknown", "path"), 405: ("method", "")}
+    rule, reason = reasons.get(error.status_code, ("request", ""))
+    figures = {"path": request.url.path[:200], "method": request.method, "problem": HTTPStatus(error.status_code).phrase}
+    return Problem(error.status_code, rule, reason, figures, headers=error.headers).response(request)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("request failed", exc_info=error, extra={"path": request.url.path[:200]})
+    return Problem(500, "internal").response(request)

@@ -1,0 +1,162 @@
+"""Real servers for tests, one of each a session: started in under a second, and killed or restarted at will."""
+
+import contextlib
+import itertools
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from riskpool.servers import NatsServer, PostgresServer, postgres_binaries
+from riskpool.supervisor import Program
+
+PASSWORD = "test"
+
+
+class Server:
+    """A server process of the tests: `kill` is kill -9, `start` after it finds the same data."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def is_ready(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        if self._program.prepare is not None:
+            self._program.prepare()
+        with self._program.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._program.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._program.cwd,
+                env=self._program.environment,
+                start_new_session=True,
+                **self._program.options,
+            )
+        eventually(self.is_ready, 20)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(self._program.stop_signal)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+            self._process.wait(20)
+            self._process = None
+
+
+class Nats(Server):
+    """`url` for clients; `wipe` deletes everything it stored."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = NatsServer(directory, directory.parent / "nats.log", free_port(), free_port())
+        self.url, self.monitor_url = self.server.url, self.server.monitor_url
+        super().__init__(self.server.program())
+
+    def is_ready(self) -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.monitor_url}/healthz", timeout=1) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    def wipe(self) -> None:
+        self.stop()
+        shutil.rmtree(self.server.directory / "store", ignore_errors=True)
+        self.start()
+
+
+class Postgres(Server):
+    """`database()` makes a new empty database and gives its owner's address; `url(database)` gives an address."""
+
+    def __init__(self, directory: Path) -> None:
+        log = directory.parent / "postgres.log"
+        fast = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "300"}
+        self.server = PostgresServer(directory, log, free_port(), PASSWORD, fast)
+        self.server.initialise(sync=False)
+        self._names = itertools.count(1)
+        super().__init__(self.server.program())
+
+    def is_ready(self) -> bool:
+        command = (str(postgres_binaries() / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.server.port))
+        return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+    def database(self, name: str | None = None) -> str:
+        name = name or f"test_{next(self._names)}"
+        self.sql("postgres", f'create database "{name}"')
+        return self.url(name)
+
+    def role(self, name: str) -> None:
+        """A login role without rights, with the password of all tests; nothing happens when it is there."""
+        if not self.sql("postgres", f"select 1 from pg_roles where rolname = '{name}'"):
+            self.sql("postgres", f"create role \"{name}\" login password '{PASSWORD}'")
+
+    def url(self, database: str, role: str | None = None) -> str:
+        return self.server.url(database, role, PASSWORD) if role else self.server.url(database)
+
+    def sql(self, database: str, statement: str) -> str:
+        """Run a statement as the owner; the rows as text."""
+        command = [str(postgres_binaries() / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement]
+        where = {"PGHOST": "127.0.0.1", "PGPORT": str(self.server.port), "PGUSER": "riskpool", "PGPASSWORD": PASSWORD}
+        environment = {**os.environ, **where, "PGDATABASE": database}
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def free_port() -> int:
+    """A port under the range of outgoing connections, so that nobody takes it while a server restarts."""
+    for port in random.Random().sample(range(20_000, 30_000), 200):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"{holds} did not hold within {seconds} s"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def server_directory() -> Iterator[Path]:
+    """A directory that PostgreSQL's account can reach, also when root runs the tests."""
+    directory = Path(tempfile.mkdtemp(prefix="riskpool-test-"))
+    directory.chmod(0o711)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def nats_server(server_directory: Path) -> Iterator[Nats]:
+    server = Nats(server_directory / "nats")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(server_directory: Path) -> Iterator[Postgres]:
+    server = Postgres(server_directory / "postgres")
+    server.start()
+    yield server
+    server.stop()
