@@ -75,16 +75,18 @@ async def _compare_states(
                 folded[place] = aggregate.evolve(folded.get(place), event)
     for aggregate in service.aggregates:
         table = aggregate.table
-        stored = {(r.scheme, r.key): r.doc for r in await connection.execute(select(table.c.scheme, table.c.key, table.c.doc))}
+        rows = await connection.execute(select(table.c.scheme, table.c.key, table.c.doc))
+        stored: dict[tuple[str, str], dict[str, Any]] = {(r.scheme, r.key): r.doc for r in rows}
         again = {
             (scheme, key): state.model_dump(mode="json")
             for (name, scheme, key), state in folded.items()
             if name == aggregate.name and state is not None
         }
         findings.things += len(again)
-        for place in sorted(stored.keys() | again.keys()):
-            if stored.get(place) != again.get(place):
-                findings.differences.append(f"{aggregate.name} {'/'.join(place)}: {_difference(stored.get(place), again.get(place))}")
+        for thing in sorted(stored.keys() | again.keys()):
+            if stored.get(thing) != again.get(thing):
+                difference = _difference(stored.get(thing), again.get(thing))
+                findings.differences.append(f"{aggregate.name} {'/'.join(thing)}: {difference}")
 
 
 def _difference(stored: dict[str, Any] | None, again: dict[str, Any] | None) -> str:
@@ -105,11 +107,12 @@ async def _compare_ledger(
         if isinstance(event, PoolEvent)
         for entry in event.entries
     )
-    rows = await connection.execute(select(entries.c.scheme, entries.c.event_id, entries.c.account, entries.c.amount_fen))
+    columns = (entries.c.scheme, entries.c.event_id, entries.c.account, entries.c.amount_fen)
+    rows = await connection.execute(select(*columns))
     stored = Counter((r.scheme, r.event_id, r.account, r.amount_fen) for r in rows)
     findings.entries = sum(stored.values())
     for place in sorted((wanted - stored) + (stored - wanted)):
-        findings.differences.append(f"ledger entry {place}: {stored[place]} in the ledger, {wanted[place]} in the events")
+        findings.differences.append(f"ledger entry {place}: {stored[place]} in the ledger, {wanted[place]} in events")
     await _compare_balances(connection, entries, events, findings)
 
 
@@ -118,12 +121,14 @@ async def _compare_balances(
 ) -> None:
     """The last event's figures of each fund against the sums of the ledger's accounts."""
     last = {scheme: event.fund for scheme, _, event in events if isinstance(event, PoolEvent)}
-    query = select(entries.c.scheme, entries.c.account, func.sum(entries.c.amount_fen)).group_by(entries.c.scheme, entries.c.account)
+    query = select(entries.c.scheme, entries.c.account, func.sum(entries.c.amount_fen))
+    query = query.group_by(entries.c.scheme, entries.c.account)
     sums = {(scheme, account): int(total) for scheme, account, total in await connection.execute(query)}
     for scheme, fund in last.items():
         for account, figure in (("cash", fund.cash), ("instructed", -fund.instructed), ("unallocated", -fund.unallocated)):
             if sums.get((scheme, account), 0) != figure:
-                findings.differences.append(f"{scheme} account {account}: ledger {sums.get((scheme, account), 0)} fen, fund {figure} fen")
+                ledger = sums.get((scheme, account), 0)
+                findings.differences.append(f"{scheme} account {account}: ledger {ledger} fen, fund {figure} fen")
         total = sum(amount for (one, _), amount in sums.items() if one == scheme)
         if total:
             findings.differences.append(f"{scheme}: the ledger sums to {total} fen, not to zero")

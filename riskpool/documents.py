@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from shared.contracts.base import Message
@@ -31,9 +32,9 @@ def schemas() -> dict[str, Any]:
 
 def asyncapi() -> dict[str, Any]:
     """The AsyncAPI 3 document: channels, messages and operations as a partner and a service see them."""
-    receive = [*EVENTS.values(), *PARTNER_EVENTS.values()]
+    models: list[type[BaseModel]] = [*EVENTS.values(), *PARTNER_EVENTS.values(), Receipt]
     _, definitions = models_json_schema(
-        [(cls, "serialization") for cls in (*receive, Receipt)], ref_template="#/components/schemas/{model}"
+        [(cls, "serialization") for cls in models], ref_template="#/components/schemas/{model}"
     )
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}

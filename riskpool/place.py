@@ -36,10 +36,11 @@ class Place:
     def take(self) -> None:
         """Make the directory and lock it; the lock ends with the process, however it ends."""
         try:
-            self.logs.mkdir(parents=True, exist_ok=True)
-            self.logs.chmod(0o700)
-            if os.geteuid() == 0:
-                self.directory.chmod(0o711)
+            if not self.directory.exists():
+                self.directory.mkdir(parents=True)
+                # As root PostgreSQL has an account of its own, which must be able to pass.
+                self.directory.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
             self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StackError(

@@ -41,7 +41,7 @@ class NatsServer:
 
     def program(self) -> Program:
         """Write the configuration and say how to run the server."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         configuration = self.directory / "nats.conf"
         configuration.write_text(
             "server_name: riskpool\n"

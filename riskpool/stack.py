@@ -24,21 +24,22 @@ Progress = Callable[[str], None]
 class Stack:
     """Start, watch and stop everything in one data directory.
 
-    `ports` fixes some of `riskpool.place.PORTS`, the rest are chosen; `schemes` are scheme files instead of the shipped
-    one; `clock` says where services read business time; `env` is added to the services' environment.
+    `ports` fixes some of `riskpool.place.PORTS`, the rest are chosen; `schemes` are scheme files, or names of shipped
+    ones, to serve instead of `yanqing`; `clock` says where services read business time; `env` is added to the services'
+    environment.
     """
 
     def __init__(
         self,
         data_dir: Path,
         ports: Mapping[str, int] | None = None,
-        schemes: Sequence[Path] = (),
+        schemes: Sequence[Path | str] = (),
         clock: Literal["message", "server"] = "server",
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.place = Place(data_dir)
         self.clock = clock
-        self.schemes = tuple(path.absolute() for path in schemes)
+        self.schemes = tuple(str(Path(name).absolute()) if Path(name).suffix else str(name) for name in schemes)
         self._wanted_ports = dict(ports or {})
         self._env = dict(env or {})
         self._children: dict[str, Child] = {}
@@ -170,7 +171,7 @@ class Stack:
             "RISKPOOL_LOG_LEVEL": os.environ.get("RISKPOOL_LOG_LEVEL", "INFO"),
         }
         if self.schemes:
-            environment["RISKPOOL_SCHEMES"] = os.pathsep.join(str(path) for path in self.schemes)
+            environment["RISKPOOL_SCHEMES"] = os.pathsep.join(self.schemes)
         return environment | self._env
 
     async def _start_child(self, program: Program) -> None:
@@ -214,7 +215,7 @@ class Stack:
             "databases": {name: self.database_url(name) for name in SERVICES},
             "owner_database": self.postgres.url("{service}"),
             "clock": self.clock,
-            "schemes": [str(path) for path in self.schemes],
+            "schemes": list(self.schemes),
             "processes": {name: process_entry(pid) for name, pid in pids.items() if pid is not None},
             "restarts": {name: child.restarts for name, child in self._children.items()},
         }

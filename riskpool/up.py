@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from riskpool.stack import Stack
 from riskpool.supervisor import StackError
 
 DEFAULT_DATA = Path(".riskpool")
-DEMO_STORY = "first-year.yaml"
+LOADED = "loaded"
 
 
 class BusinessTime(StrEnum):
@@ -51,13 +52,11 @@ class Up:
         self.console.print("Stopped.")
 
     async def _start(self) -> None:
-        with self.console.status("Starting …") as status:
+        with self.console.status("Starting …"):
+            await self.stack.start(self._ready)
 
-            def progress(step: str) -> None:
-                self.console.print(f"  [green]ready[/] {step} [dim]{time.monotonic() - self._began:.1f} s[/]")
-                status.update("Starting …")
-
-            await self.stack.start(progress)
+    def _ready(self, what: str) -> None:
+        self.console.print(f"  [green]ready[/] {what} [dim]{time.monotonic() - self._began:.1f} s[/]")
 
     async def _serve(self) -> None:
         if self.demo:
@@ -68,18 +67,22 @@ class Up:
 
     async def _load_demo(self) -> None:
         """Play the shipped story once in a data directory."""
-        mark = self.stack.place.directory / "demo-loaded"
+        mark = self.stack.place.directory / "demo"
         if mark.exists():
+            if mark.read_text() != LOADED:
+                self.console.print("Loading the demo data was broken off: delete the data directory to load them anew.")
             return
-        try:
-            from riskpool.scenario import demo
-        except ImportError:
-            self.console.print("The demo story is not there yet: no demo data were loaded.", style="yellow")
-            return
-        with self.console.status("Loading one year of demo data …"):
-            await demo.load(self.stack)
-        mark.touch()
-        self.console.print(f"  [green]ready[/] demo data [dim]{time.monotonic() - self._began:.1f} s[/]")
+        mark.write_text("begun")
+        from riskpool.demo import load_demo
+
+        with Progress(console=self.console, transient=True) as bar:
+            task = bar.add_task("One year of demo data", total=None)
+            outcome = await load_demo(self.stack, lambda done, steps, _: bar.update(task, completed=done, total=steps))
+        mark.write_text(LOADED)
+        if outcome.ok:
+            self._ready("demo data")
+        for failure in outcome.failed:
+            self.console.print(f"The demo story went another way: {failure}", style="yellow", markup=False)
 
     def _where_to_look(self) -> Table:
         stack = self.stack
@@ -106,7 +109,7 @@ def up(
     free_ports: Annotated[bool, typer.Option("--free-ports", help="Choose free ports for everything.")] = False,
     demo: Annotated[bool, typer.Option("--demo", help="Load one year of demo data on the first start.")] = False,
     scheme: Annotated[
-        list[Path] | None, typer.Option(help="Scheme file to serve instead of the shipped one; repeat for several.")
+        list[str] | None, typer.Option(help="Scheme file to serve instead of the shipped one; repeat for several.")
     ] = None,
     clock: Annotated[
         BusinessTime, typer.Option(help="Where business time comes from: this machine, or each message (tests, demos).")
@@ -124,14 +127,14 @@ def up(
 
 
 async def _run(
-    data: Path, ports: dict[str, int], schemes: list[Path], demo: bool, clock: BusinessTime, verbose: bool
+    data: Path, ports: dict[str, int], schemes: list[str], demo: bool, clock: BusinessTime, verbose: bool
 ) -> None:
     business_time = BusinessTime.MESSAGE if demo else clock
     stack = Stack(data, ports, schemes, "message" if business_time is BusinessTime.MESSAGE else "server")
     await Up(stack, demo, verbose).run()
 
 
-def _checked(path: Path) -> Path:
+def _checked(path: str) -> str:
     """A scheme file that can be read and holds together; what is wrong with it is said before anything starts."""
     from shared.scheme.loader import SchemeError, load_scheme
 

@@ -62,7 +62,11 @@ class HttpDoor:
     async def partner_event(self, organisation: str, name: str, fields: dict[str, Any], day: date, event_id: str) -> Answer:
         """Report a fact without a bus client."""
         headers = {"Riskpool-Time": at_nine(day), "Idempotency-Key": event_id}
-        return _answer(await self._send("POST", f"/partner-events/{name}", organisation, headers, fields), event_id)
+        for _ in range(3):
+            response = await self._send("POST", f"/partner-events/{name}", organisation, headers, fields)
+            if response.status_code != 202:
+                return _answer(response, event_id)
+        raise DoorError(f"no receipt for {name} of {organisation} (event {event_id})")
 
     async def begin_day(self, organisation: str, day: date) -> Answer:
         """Announce every business day up to ``day``."""

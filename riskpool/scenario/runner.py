@@ -13,6 +13,7 @@ from riskpool.scenario.matching import differences
 from riskpool.scenario.report import Failure, Outcome
 from riskpool.scenario.story import Step, Story, StoryError, load_story
 from shared.contracts.registry import COMMANDS
+from shared.scheme.loader import SchemeError, load_scheme
 
 Progress = Callable[[int, int, Step], None]
 READER = "drc"
@@ -32,7 +33,7 @@ async def run_scenario(
     Raises StoryError for a malformed story; everything that goes wrong in the run is in the outcome.
     """
     story = load_story(Path(path))
-    scheme_id = scheme or story.scheme or _id_in(story)
+    scheme_id = scheme or scheme_of(story)
     started = time.monotonic()
     outcome = Outcome(story.title, scheme_id, len(story.steps))
     async with open_doors(api_url, nats_url, scheme_id, tokens) as doors:
@@ -176,11 +177,12 @@ class _Run:
             await asyncio.sleep(0.05)
 
 
-def _id_in(story: Story) -> str:
-    from shared.scheme.loader import SchemeError, load_scheme
-
+def scheme_of(story: Story) -> str:
+    """The id of a story's scheme; StoryError when its scheme file cannot be used."""
+    if story.scheme_file is None:
+        return story.scheme
     try:
-        return str(load_scheme(story.scheme_file).id) if story.scheme_file else story.scheme
+        return load_scheme(story.scheme_file).id
     except SchemeError as error:
         raise StoryError(f"{story.path.name}: scheme: {error}") from error
 

@@ -38,7 +38,7 @@ async def current_day(service: Service, scheme: str) -> date | None:
 
 
 async def announce_through(service: Service, scheme: str, day: date) -> list[date]:
-    """Announce every day after the current one up to ``day``, each in a unit of work of its own; the first call only ``day``."""
+    """Announce every day after the current one up to ``day``, each in its own unit; the first call only ``day``."""
     announced: list[date] = []
     last = await current_day(service, scheme)
     while last is None or last < day:

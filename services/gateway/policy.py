@@ -9,7 +9,7 @@ from shared.scheme.loader import Policy
 
 
 class Obligation(BaseModel):
-    """A duty that comes back every period: due on the last day of the ``due_months``-th month after the period's end."""
+    """A duty of every period: due on the last day of the ``due_months``-th month after the period's end."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

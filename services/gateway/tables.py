@@ -1,7 +1,23 @@
 """What the gateway keeps: tokens, business days, and projections of every service's events for reading."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, ForeignKeyConstraint, Index, Integer, LargeBinary
-from sqlalchemy import MetaData, Numeric, Table, Text, UniqueConstraint, func, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData()
@@ -53,7 +69,7 @@ event_positions = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("last", BigInteger, nullable=False),
-    comment="One row: locked by every projecting transaction, so that positions grow in commit order without a gap.",
+    comment="One row, locked by every projecting transaction: positions grow in commit order without a gap.",
 )
 events = Table(
     "events",

@@ -1,4 +1,4 @@
-"""What the gateway answers, field by field (contract.md section 8); money in yuan strings, ratios as decimal strings."""
+"""What the gateway answers, field by field (contract.md section 8); amounts and ratios as strings."""
 
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
@@ -37,7 +37,7 @@ class HeldView(View):
 
 
 class PoolView(View):
-    """The fund now; ``balance`` is what is available, ``exposure`` the sum of ratio x outstanding not yet compensated."""
+    """The fund now: ``balance`` is available, ``exposure`` is ratio x outstanding of what may yet be claimed."""
 
     state: str = "active"
     capital: Fen = 0

@@ -40,10 +40,11 @@ class PoolPolicy(Policy):
         return multiply(self.approved_capital_fen, self.resume_at)
 
     def counter_fen(self, gross_fen: int, base_fen: int, net_fen: int) -> int:
-        """The compensation counter (pool.pause): gross since the last restart's base, net outstanding, or gross."""
-        if self.measure == "gross":
-            return gross_fen
-        return max(0, gross_fen - base_fen if self.measure == "cycle" else net_fen)
+        """The compensation counter (pool.pause): gross since the last restart's base, net outstanding, or gross.
+
+        Below zero where a transfer came back after its recovery was counted; shown as zero.
+        """
+        return {"cycle": gross_fen - base_fen, "net": net_fen, "gross": gross_fen}[self.measure]
 
     def agreed(self, rate: Decimal) -> bool:
         """Whether a fee rate lies in the scheme's range (pool.fee, 二(二)2)."""

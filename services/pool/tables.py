@@ -111,8 +111,9 @@ begin
         raise exception 'the entries of event % do not sum to zero', new.event_id using errcode = 'check_violation';
     end if;
     return null;
-end $$;
+end $$
+--
 create constraint trigger entries_balanced after insert on entries
-    deferrable initially deferred for each row execute function entries_balanced();
+    deferrable initially deferred for each row execute function entries_balanced()
 """
 """What the migration adds by hand: Alembic's autogenerate sees no triggers."""

@@ -2,12 +2,19 @@
 
 from services.recovery.aggregates import RECOVERIES, REPORTS
 from services.recovery.domain.reports import decide_file
-from services.recovery.domain.sharing import decide_clawback, decide_collect, decide_credit, decide_overdue, decide_remit
+from services.recovery.domain.sharing import (
+    decide_clawback,
+    decide_collect,
+    decide_credit,
+    decide_overdue,
+    decide_remit,
+    needs_recovery,
+)
 from services.recovery.domain.writeoffs import decide_approve, decide_propose
 from services.recovery.policy import RecoveryPolicy
 from services.recovery.queries import recoveries_due, recoveries_of
 from shared.contracts import commands, gateway, partners, pool, review
-from shared.decisions import Accepted, Decision
+from shared.decisions import Decision
 from shared.messaging.unit_of_work import NotYet, UnitOfWork
 
 
@@ -24,10 +31,8 @@ async def share_recovery(uow: UnitOfWork, event: partners.RecoveryCollected) -> 
 
 async def book_remittance(uow: UnitOfWork, event: pool.FundsBooked) -> Decision:
     """Money entered the pool; what is not applied to a compensation is none of recovery's."""
-    if event.purpose == "other" or not event.applied:
-        return Accepted()
     recovery = await uow.load(RECOVERIES, event.loan_no)
-    if recovery is None:
+    if recovery is None and needs_recovery(event):
         raise NotYet(f"the compensation of loan {event.loan_no} is not credited yet")
     return decide_remit(recovery, event, uow.policy(RecoveryPolicy))
 
@@ -39,8 +44,6 @@ async def flag_overdue(uow: UnitOfWork, event: gateway.BusinessDayStarted) -> De
 
 async def demand_clawback(uow: UnitOfWork, event: review.InstitutionSanctioned) -> Decision:
     """An institution was sanctioned; only a clawback is recovery's."""
-    if event.measure != "clawback":
-        return Accepted()
     return decide_clawback(await recoveries_of(uow, event.loan_nos), event, uow.policy(RecoveryPolicy))
 
 

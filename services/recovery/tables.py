@@ -19,8 +19,8 @@ def _fen(name: str) -> Column[int]:
 recoveries = aggregate_table(
     "recoveries", metadata,
     _text("status"), _text("payee"), _text("next_due_on"),
-    _fen("verified_fen"), _fen("paid_fen"), _fen("collected_fen"), _fen("pool_share_fen"), _fen("institution_share_fen"),
-    _fen("remitted_fen"), _fen("returned_fen"), _fen("written_off_fen"),
+    _fen("verified_fen"), _fen("paid_fen"), _fen("collected_fen"), _fen("pool_share_fen"),
+    _fen("institution_share_fen"), _fen("remitted_fen"), _fen("returned_fen"), _fen("written_off_fen"),
     CheckConstraint("paid_fen <= verified_fen", name="recoveries_paid_within_verified"),
     CheckConstraint("pool_share_fen >= 0 AND pool_share_fen <= paid_fen", name="recoveries_share_within_paid"),
     CheckConstraint("institution_share_fen >= 0", name="recoveries_institution_share"),

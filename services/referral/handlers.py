@@ -2,6 +2,7 @@
 
 from services.referral.aggregates import BARS, CASES, DEPARTMENT_YEARS
 from services.referral.domain.bars import decide_bar
+from services.referral.domain.case import Case
 from services.referral.domain.departments import decide_count, department_key
 from services.referral.domain.outcomes import (
     decide_closed,
@@ -9,7 +10,9 @@ from services.referral.domain.outcomes import (
     decide_end,
     decide_exhausted,
     decide_failed,
-    decide_loan_ended,
+    decide_recovered,
+    decide_repaid,
+    misses_loan,
 )
 from services.referral.domain.referring import (
     amendments,
@@ -23,7 +26,7 @@ from services.referral.domain.screening import decide_note, decide_screen
 from services.referral.policy import ReferralPolicy
 from services.referral.queries import amended_surroundings, surroundings
 from shared.contracts import commands, pool, recovery, review
-from shared.decisions import Accepted, Decision
+from shared.decisions import Decision
 from shared.messaging.unit_of_work import NotYet, UnitOfWork
 
 
@@ -105,21 +108,19 @@ async def note_loan(uow: UnitOfWork, event: review.LoanCovered) -> Decision:
 
 async def end_repaid(uow: UnitOfWork, event: review.PrincipalRepaid) -> Decision:
     """Principal was repaid; with nothing left the case ends."""
-    if event.outstanding:
-        return Accepted()
-    return await _end_loan(uow, event.uscc, event.loan_no, "repaid", "eligible.open_case")
+    return decide_repaid(await _financed(uow, event.uscc, event.loan_no), event, uow.policy(ReferralPolicy))
 
 
 async def end_recovered(uow: UnitOfWork, event: recovery.RecoveryClosed) -> Decision:
     """The pool has back what it paid."""
-    return await _end_loan(uow, event.uscc, event.loan_no, "recovered", "recovery.share")
+    return decide_recovered(await _financed(uow, event.uscc, event.loan_no), uow.policy(ReferralPolicy))
 
 
-async def _end_loan(uow: UnitOfWork, uscc: str, loan_no: str, outcome: str, rule: str) -> Decision:
+async def _financed(uow: UnitOfWork, uscc: str, loan_no: str) -> Case | None:
     case = await uow.load(CASES, uscc)
-    if case and loan_no not in case.loan_nos:
+    if misses_loan(case, loan_no):
         raise NotYet(f"loan {loan_no} of {uscc} is not noted yet")
-    return decide_loan_ended(case, outcome, rule, uow.policy(ReferralPolicy))
+    return case
 
 
 async def count_compensation(uow: UnitOfWork, event: pool.CompensationSettled) -> Decision:

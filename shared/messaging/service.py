@@ -37,7 +37,7 @@ from shared.scheme.loader import Scheme, load_schemes
 log = logging.getLogger("riskpool.service")
 Handler = Callable[[UnitOfWork, Any], Awaitable[Any]]
 Project = Callable[[AsyncConnection, Any, Event], Awaitable[None]]
-WATCH_SECONDS = 1.0
+WATCH_SECONDS = 5.0
 ORPHANS = "review"  # the service that also answers for partner events that nobody knows
 
 
@@ -216,7 +216,7 @@ class Service:
             return list((await connection.execute(query)).scalars())
 
     async def _watch(self, binding: Binding, dispatch: "Dispatch") -> None:
-        """Every second: streams and consumers are as they should be, each institution's ingress is taken, figures are fresh."""
+        """Every few seconds: streams and consumers are as they should be, each institution's ingress is taken, figures are fresh."""
         bound: set[str] = set()
         while True:
             try:

@@ -57,8 +57,14 @@ def command_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/schemes/{scheme}/commands", tags=["commands"])
     for name, model in sorted(COMMANDS.items()):
         router.add_api_route(
-            f"/{name}", _endpoint(service, name, model), methods=["POST"], operation_id=name, summary=_summary(model),
-            description=_description(model), response_model=AcceptedBody, responses=REFUSALS,
+            f"/{name}",
+            _endpoint(service, name, model),
+            methods=["POST"],
+            operation_id=name,
+            summary=_summary(model),
+            description=_description(model),
+            response_model=AcceptedBody,
+            responses=REFUSALS,
             openapi_extra=request_body(name),
         )
     router.add_api_route("/{name}", _unknown(service), methods=["POST"], include_in_schema=False)
@@ -119,7 +125,14 @@ async def _ask(
         raise Problem(503, "unavailable", scheme=scheme, headers=again)
     try:
         return await service.bus.command(
-            scheme.id, destination, name, key=key, body=body, organisation=caller.organisation, kind=caller.kind, time=moment
+            scheme.id,
+            destination,
+            name,
+            key=key,
+            body=body,
+            organisation=caller.organisation,
+            kind=caller.kind,
+            time=moment,
         )
     except ServiceUnavailable:
         raise Problem(503, "unavailable", scheme=scheme, headers=again) from None
@@ -133,7 +146,12 @@ def refusal(answer: CommandAnswer, scheme: Scheme, key: str) -> Problem:
     members = {name: body[name] for name in ("findings", "clause", "scheme_version") if body.get(name)}
     figures = {name: str(value) for name, value in (body.get("figures") or {}).items()}
     return Problem(
-        answer.status, body["rule"], body.get("reason") or "", figures, scheme=scheme, headers={"Idempotency-Key": key},
+        answer.status,
+        body["rule"],
+        body.get("reason") or "",
+        figures,
+        scheme=scheme,
+        headers={"Idempotency-Key": key},
         **members,
     )
 

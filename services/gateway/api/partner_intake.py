@@ -1,4 +1,4 @@
-"""Partner events over HTTP, for institutions without a bus client: published like any other, answered by their receipt."""
+"""Partner events over HTTP, for institutions without a bus client: published like any other, answered by receipt."""
 
 import asyncio
 import json
@@ -15,7 +15,13 @@ from pydantic_core import from_json
 from services.gateway.api.commands import REFUSALS, KeyHeader, TimeHeader, request_body
 from services.gateway.api.problems import Problem, malformed_body, malformed_field
 from services.gateway.api.requests import (
-    CLOUDEVENT, business_moment, check_step, idempotency_key, is_plain_json, parse_moment, read_body,
+    CLOUDEVENT,
+    business_moment,
+    check_step,
+    idempotency_key,
+    is_plain_json,
+    parse_moment,
+    read_body,
 )
 from services.gateway.api.responses import PROBLEMS
 from services.gateway.auth.callers import Caller, caller_dependency
@@ -30,7 +36,8 @@ from shared.messaging.service import Service
 
 RECEIPT_SECONDS = 10.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.02, 0.25
-EventName = Annotated[str, Path(pattern=r"^[A-Za-z][A-Za-z0-9]{0,63}$", description="The event's name.")]
+EventName = Annotated[str, Path(description="The event's name.")]
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _ID = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 
 
@@ -45,7 +52,8 @@ def partner_routes(service: Service) -> APIRouter:
     """``POST /partner-events/{Name}``: known events each with its schema, unknown ones are submitted all the same."""
     router = APIRouter(prefix="/v1/schemes/{scheme}/partner-events", tags=["partner events"])
     responses = {
-        **REFUSALS, **PROBLEMS,
+        **REFUSALS,
+        **PROBLEMS,
         202: {"description": "Stored; no receipt yet: ask for it at `Location`"},
         409: {"description": "Refused: the receipt as a problem", "model": REFUSALS[409]["model"]},
     }
@@ -57,10 +65,16 @@ def partner_routes(service: Service) -> APIRouter:
         return await take_in(service, caller, request, name)
 
     router.add_api_route(
-        "/{name}", submit, methods=["POST"], operation_id="submitPartnerEvent", response_model=ReceiptView,
-        responses=responses, summary="Report a fact; answered by its receipt.",
+        "/{name}",
+        submit,
+        methods=["POST"],
+        operation_id="submitPartnerEvent",
+        response_model=ReceiptView,
+        responses=responses,
+        summary="Report a fact; answered by its receipt.",
         description="The body is a CloudEvent, or its data alone with `Idempotency-Key` as the event's id. Events: "
-        + ", ".join(f"{name} (from {', '.join(model.senders)})" for name, model in sorted(PARTNER_EVENTS.items())) + ".",
+        + ", ".join(f"{name} (from {', '.join(model.senders)})" for name, model in sorted(PARTNER_EVENTS.items()))
+        + ".",
         openapi_extra=request_body(*sorted(PARTNER_EVENTS)),
     )
     return router
@@ -68,6 +82,8 @@ def partner_routes(service: Service) -> APIRouter:
 
 async def take_in(service: Service, caller: Caller, request: Request, name: str) -> JSONResponse:
     """Publish one event for the calling institution and wait for its receipt."""
+    if not _NAME.fullmatch(name):
+        raise Problem(404, "unknown", "path", {"path": request.url.path[:200]}, scheme=caller.scheme)
     body = await read_body(request, CLOUDEVENT)
     if caller.is_agency:
         raise Problem(403, "permission", "institutions_only", scheme=caller.scheme)
@@ -101,8 +117,13 @@ async def _enveloped(
         return await _own_envelope(service, caller, content, body)
     event_id, moment = idempotency_key(request), await business_moment(service, caller.scheme, request)
     made = {
-        "specversion": "1.0", "id": event_id, "source": f"/partners/{caller.organisation}", "type": type_of(name),
-        "time": moment.isoformat(), "datacontenttype": "application/json", "scheme": caller.scheme.id,
+        "specversion": "1.0",
+        "id": event_id,
+        "source": f"/partners/{caller.organisation}",
+        "type": type_of(name),
+        "time": moment.isoformat(),
+        "datacontenttype": "application/json",
+        "scheme": caller.scheme.id,
     }
     return event_id, moment, json.dumps(made).encode()[:-1] + b', "data": ' + body + b"}"
 

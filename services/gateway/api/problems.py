@@ -157,7 +157,11 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     reasons = {404: ("unknown", "path"), 405: ("method", "")}
     rule, reason = reasons.get(error.status_code, ("request", ""))
-    figures = {"path": request.url.path[:200], "method": request.method, "problem": HTTPStatus(error.status_code).phrase}
+    figures = {
+        "path": request.url.path[:200],
+        "method": request.method,
+        "problem": HTTPStatus(error.status_code).phrase,
+    }
     return Problem(error.status_code, rule, reason, figures, headers=error.headers).response(request)
 
 

@@ -5,7 +5,7 @@ import hashlib
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from services.gateway.api.problems import ProblemBody, MEDIA_TYPE
+from services.gateway.api.problems import MEDIA_TYPE, ProblemBody
 
 PROBLEMS: dict[int | str, dict[str, object]] = {
     status: {"model": ProblemBody, "description": what, "content": {MEDIA_TYPE: {}}}

@@ -34,16 +34,24 @@ async def create(
 ) -> tuple[str, str]:
     """A new token's id and text; the text is never shown again."""
     identifier, token = secrets.token_hex(6), PREFIX + secrets.token_urlsafe(32)
-    await connection.execute(insert(tokens).values(
-        id=identifier, scheme=scheme, organisation=organisation, sha256=sha256_of(token), note=note, expires_at=expires_at
-    ))
+    await connection.execute(
+        insert(tokens).values(
+            id=identifier,
+            scheme=scheme,
+            organisation=organisation,
+            sha256=sha256_of(token),
+            note=note,
+            expires_at=expires_at,
+        )
+    )
     return identifier, token
 
 
 async def holder_of(connection: AsyncConnection, token: str, now: datetime) -> Holder | None:
     """Whom a token stands for, or None when it is unknown, revoked or expired."""
     query = select(tokens.c.scheme, tokens.c.organisation).where(
-        tokens.c.sha256 == sha256_of(token), tokens.c.revoked_at.is_(None),
+        tokens.c.sha256 == sha256_of(token),
+        tokens.c.revoked_at.is_(None),
         or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now),
     )
     row = (await connection.execute(query)).one_or_none()

@@ -17,7 +17,9 @@ async def _case(at: Projected, uscc: str, values: Values) -> None:
 
 
 async def _parties(at: Projected, uscc: str, *institutions: str | None) -> None:
-    await at.insert(case_parties, [{"uscc": uscc, "institution": one} for one in sorted({i for i in institutions if i})])
+    await at.insert(
+        case_parties, [{"uscc": uscc, "institution": one} for one in sorted({i for i in institutions if i})]
+    )
 
 
 def _findings(event: Any) -> list[dict[str, Any]]:
@@ -27,33 +29,56 @@ def _findings(event: Any) -> list[dict[str, Any]]:
 async def referred(at: Projected, event: referral.EnterpriseReferred) -> None:
     """A new referral starts the case again; what review said of an earlier, ended case no longer counts."""
     values: dict[str, Any] = {
-        "name": event.application.name, "recommender": event.recommender, "attempt": event.attempt,
-        "referral_status": "referred", "referred_on": event.referred_on, "admitted_on": None, "closed_rule": None,
-        "application": event.application.model_dump(mode="json"), "size": event.size, "findings": _findings(event),
+        "name": event.application.name,
+        "recommender": event.recommender,
+        "attempt": event.attempt,
+        "referral_status": "referred",
+        "referred_on": event.referred_on,
+        "admitted_on": None,
+        "closed_rule": None,
+        "application": event.application.model_dump(mode="json"),
+        "size": event.size,
+        "findings": _findings(event),
     }
     write = insert(cases).values(scheme=at.scheme, uscc=event.uscc, **values)
     over = cases.c.review_status.in_(ENDED) & or_(
         cases.c.review_admitted_on.is_(None), cases.c.review_admitted_on <= write.excluded.referred_on
     )
-    changes = {name: write.excluded[name] for name in values}
-    changes |= {name: case((over, None), else_=cases.c[name]) for name in ("review_status", "grade", "ratio", "product")}
+    changes: dict[str, Any] = {name: write.excluded[name] for name in values}
+    changes |= {
+        name: case((over, None), else_=cases.c[name]) for name in ("review_status", "grade", "ratio", "product")
+    }
     await at.connection.execute(write.on_conflict_do_update(index_elements=["scheme", "uscc"], set_=changes))
 
 
 async def amended(at: Projected, event: referral.ReferralAmended) -> None:
     """The referral was corrected and waits for screening again."""
-    await _case(at, event.uscc, {
-        "name": event.application.name, "referral_status": "referred", "size": event.size, "findings": _findings(event),
-        "application": event.application.model_dump(mode="json"),
-    })
+    await _case(
+        at,
+        event.uscc,
+        {
+            "name": event.application.name,
+            "referral_status": "referred",
+            "size": event.size,
+            "findings": _findings(event),
+            "application": event.application.model_dump(mode="json"),
+        },
+    )
 
 
 async def admitted(at: Projected, event: referral.EnterpriseAdmitted) -> None:
     """DRC admitted the enterprise."""
-    await _case(at, event.uscc, {
-        "name": event.name, "recommender": event.recommender, "referral_status": "admitted",
-        "admitted_on": event.admitted_on, "findings": _findings(event),
-    })
+    await _case(
+        at,
+        event.uscc,
+        {
+            "name": event.name,
+            "recommender": event.recommender,
+            "referral_status": "admitted",
+            "admitted_on": event.admitted_on,
+            "findings": _findings(event),
+        },
+    )
 
 
 async def returned(at: Projected, event: referral.ReferralReturned) -> None:
@@ -83,11 +108,26 @@ async def barred(at: Projected, event: referral.EnterpriseBarred) -> None:
 
 async def opened(at: Projected, event: review.CaseOpened) -> None:
     """Review took the case over: rounds and grade start afresh, failures count for life."""
-    await _case(at, event.uscc, {
-        "name": event.name, "recommender": event.recommender, "review_status": "admitted",
-        "review_admitted_on": event.admitted_on, "grade": None, "ratio": None, "rated_on": None, "rounds": 0,
-        "seats": [], "product": None, "pushed_to": [], "pushed_on": None, "deadline_on": None, "preference": [],
-    })
+    await _case(
+        at,
+        event.uscc,
+        {
+            "name": event.name,
+            "recommender": event.recommender,
+            "review_status": "admitted",
+            "review_admitted_on": event.admitted_on,
+            "grade": None,
+            "ratio": None,
+            "rated_on": None,
+            "rounds": 0,
+            "seats": [],
+            "product": None,
+            "pushed_to": [],
+            "pushed_on": None,
+            "deadline_on": None,
+            "preference": [],
+        },
+    )
 
 
 async def round_opened(at: Projected, event: review.RatingRoundOpened) -> None:
@@ -104,12 +144,21 @@ async def consent_requested(at: Projected, event: review.ConsentRequested) -> No
 async def rated(at: Projected, event: review.EnterpriseRated) -> None:
     """The case is rated; a high grade takes a slot of the year (grade.high_quota)."""
     preference = [place.model_dump(mode="json") for place in event.preference]
-    await _case(at, event.uscc, {
-        "review_status": "rated", "grade": event.grade, "ratio": event.ratio, "rated_on": event.rated_on,
-        "preference": preference,
-    })
+    await _case(
+        at,
+        event.uscc,
+        {
+            "review_status": "rated",
+            "grade": event.grade,
+            "ratio": event.ratio,
+            "rated_on": event.rated_on,
+            "preference": preference,
+        },
+    )
     if event.grade == "high":
-        await at.upsert(high_slots, {"uscc": event.uscc}, {"year": event.quota_year or event.rated_on.year, "loan_no": None})
+        await at.upsert(
+            high_slots, {"uscc": event.uscc}, {"year": event.quota_year or event.rated_on.year, "loan_no": None}
+        )
     else:
         await _free_slot(at, event.uscc)
 
@@ -127,15 +176,26 @@ async def back_to_panel(
 
 async def pushed(at: Projected, event: review.FinancingPushed) -> None:
     """The case was pushed; the institutions may read it."""
-    await _case(at, event.uscc, {
-        "review_status": "pushed", "product": event.product, "pushed_to": list(event.institutions),
-        "pushed_on": event.pushed_on, "deadline_on": event.deadline_on,
-        "preference": [place.model_dump(mode="json") for place in event.preference],
-    })
+    await _case(
+        at,
+        event.uscc,
+        {
+            "review_status": "pushed",
+            "product": event.product,
+            "pushed_to": list(event.institutions),
+            "pushed_on": event.pushed_on,
+            "deadline_on": event.deadline_on,
+            "preference": [place.model_dump(mode="json") for place in event.preference],
+        },
+    )
     await _parties(at, event.uscc, *event.institutions)
 
 
-_END = {review.EnterpriseDeclined: "declined", review.EnterpriseVetoed: "vetoed", review.FinancingExhausted: "exhausted"}
+_END = {
+    review.EnterpriseDeclined: "declined",
+    review.EnterpriseVetoed: "vetoed",
+    review.FinancingExhausted: "exhausted",
+}
 
 
 async def ended(
@@ -158,11 +218,15 @@ async def financed(at: Projected, event: review.LoanCovered) -> None:
     await _case(at, event.uscc, {"review_status": "financed", "loan_no": event.loan_no, "product": event.product})
     await _parties(at, event.uscc, event.lender, event.payee, event.guarantor, event.insurer)
     await at.connection.execute(
-        update(high_slots).where(high_slots.c.scheme == at.scheme, high_slots.c.uscc == event.uscc).values(loan_no=event.loan_no)
+        update(high_slots)
+        .where(high_slots.c.scheme == at.scheme, high_slots.c.uscc == event.uscc)
+        .values(loan_no=event.loan_no)
     )
 
 
 async def _free_slot(at: Projected, uscc: str) -> None:
-    await at.connection.execute(delete(high_slots).where(
-        high_slots.c.scheme == at.scheme, high_slots.c.uscc == uscc, high_slots.c.loan_no.is_(None)
-    ))
+    await at.connection.execute(
+        delete(high_slots).where(
+            high_slots.c.scheme == at.scheme, high_slots.c.uscc == uscc, high_slots.c.loan_no.is_(None)
+        )
+    )

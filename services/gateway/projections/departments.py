@@ -8,10 +8,18 @@ from shared.contracts import referral
 
 async def referred(at: Projected, event: referral.EnterpriseReferred) -> None:
     """A referral counts for its recommender's quarter (quota.referrals)."""
-    await at.insert(referrals, [{
-        "uscc": event.uscc, "attempt": event.attempt, "recommender": event.recommender,
-        "referred_on": event.referred_on, "quarter": quarter_of(event.referred_on),
-    }])
+    await at.insert(
+        referrals,
+        [
+            {
+                "uscc": event.uscc,
+                "attempt": event.attempt,
+                "recommender": event.recommender,
+                "referred_on": event.referred_on,
+                "quarter": quarter_of(event.referred_on),
+            }
+        ],
+    )
 
 
 async def compensation_counted(at: Projected, event: referral.CompensationCounted) -> None:

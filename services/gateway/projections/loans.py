@@ -19,12 +19,25 @@ def _figures(event: Event, *names: str) -> dict[str, Any]:
 
 async def covered(at: Projected, event: review.LoanCovered) -> None:
     """A disbursed loan is covered."""
-    await at.upsert(loans, {"loan_no": event.loan_no}, {
-        "uscc": event.uscc, "lender": event.lender, "payee": event.payee, "guarantor": event.guarantor,
-        "insurer": event.insurer, "guarantor_share": event.guarantor_share, "recommender": event.recommender,
-        "product": event.product, "principal_fen": event.principal, "ratio": event.ratio,
-        "annual_rate": event.annual_rate, "disbursed_on": event.disbursed_on, "matures_on": event.matures_on,
-    })
+    await at.upsert(
+        loans,
+        {"loan_no": event.loan_no},
+        {
+            "uscc": event.uscc,
+            "lender": event.lender,
+            "payee": event.payee,
+            "guarantor": event.guarantor,
+            "insurer": event.insurer,
+            "guarantor_share": event.guarantor_share,
+            "recommender": event.recommender,
+            "product": event.product,
+            "principal_fen": event.principal,
+            "ratio": event.ratio,
+            "annual_rate": event.annual_rate,
+            "disbursed_on": event.disbursed_on,
+            "matures_on": event.matures_on,
+        },
+    )
 
 
 async def repaid(at: Projected, event: review.PrincipalRepaid) -> None:
@@ -58,9 +71,9 @@ async def batch_submitted(at: Projected, event: review.ClaimBatchSubmitted) -> N
 
 async def batch_done(at: Projected, half: str) -> None:
     """Book the half-year verification as done on the event's date, the first time only."""
-    await at.insert(reports, [
-        {"kind": "verification_half_year", "period": half, "organisation": "drc", "done_on": at.day}
-    ])
+    await at.insert(
+        reports, [{"kind": "verification_half_year", "period": half, "organisation": "drc", "done_on": at.day}]
+    )
 
 
 async def principal_set(at: Projected, event: review.VerifiedPrincipalSet) -> None:
@@ -82,9 +95,17 @@ async def claim_rejected(at: Projected, event: review.ClaimRejected) -> None:
 async def compensation_approved(at: Projected, event: review.CompensationApproved) -> None:
     """The district government consented item by item."""
     for item in event.items:
-        claim = {"half": event.half, "consented_on": event.consented_on.isoformat(), "document_no": event.document_no,
-                 **item.model_dump(mode="json", include={"verified_principal", "reduction"})}
-        await at.upsert(loans, {"loan_no": item.loan_no}, {"claim_status": "approved", "approved_fen": item.amount},
-                        merge={"claim": claim})
+        claim = {
+            "half": event.half,
+            "consented_on": event.consented_on.isoformat(),
+            "document_no": event.document_no,
+            **item.model_dump(mode="json", include={"verified_principal", "reduction"}),
+        }
+        await at.upsert(
+            loans,
+            {"loan_no": item.loan_no},
+            {"claim_status": "approved", "approved_fen": item.amount},
+            merge={"claim": claim},
+        )
     for excluded in event.excluded:
         await _claim(at, excluded.loan_no, "rejected", {"reasons": [excluded.reason], "rejected_by": "government"})

@@ -31,7 +31,8 @@ async def figures(at: Projected, event: pool.PoolEvent) -> None:
         scheme=at.scheme, version=event.fund.version, figures=event.fund.model_dump(mode="json", exclude={"version"})
     )
     newer = write.on_conflict_do_update(
-        index_elements=["scheme"], set_={"version": write.excluded.version, "figures": write.excluded.figures},
+        index_elements=["scheme"],
+        set_={"version": write.excluded.version, "figures": write.excluded.figures},
         where=fund.c.version <= write.excluded.version,
     )
     await at.connection.execute(newer)
@@ -41,7 +42,8 @@ async def notice_issued(at: Projected, event: pool.PayoutNoticeIssued) -> None:
     """The released compensations join the queue in payout order."""
     for place, item in enumerate(event.items):
         await at.upsert(
-            payouts, {"kind": "compensation", "ref": item.loan_no},
+            payouts,
+            {"kind": "compensation", "ref": item.loan_no},
             {"loan_no": item.loan_no, "uscc": item.uscc, "payee": item.payee, "place": at.position * 10_000 + place},
             add={"released_fen": item.amount},
         )
@@ -50,14 +52,18 @@ async def notice_issued(at: Projected, event: pool.PayoutNoticeIssued) -> None:
 async def subsidy_released(at: Projected, event: pool.SubsidyReleased) -> None:
     """A subsidy joins the queue."""
     await at.upsert(
-        payouts, _queue_key(event, "subsidy"),
-        {"loan_no": event.loan_no, "uscc": event.uscc, "place": at.position * 10_000}, add={"released_fen": event.amount},
+        payouts,
+        _queue_key(event, "subsidy"),
+        {"loan_no": event.loan_no, "uscc": event.uscc, "place": at.position * 10_000},
+        add={"released_fen": event.amount},
     )
 
 
 async def fee_released(at: Projected, event: pool.FeeReleased) -> None:
     """A year's fee joins the queue."""
-    await at.upsert(payouts, _queue_key(event, "fee"), {"place": at.position * 10_000}, add={"released_fen": event.amount})
+    await at.upsert(
+        payouts, _queue_key(event, "fee"), {"place": at.position * 10_000}, add={"released_fen": event.amount}
+    )
 
 
 async def instructed(at: Projected, event: Instructed) -> None:
@@ -69,7 +75,9 @@ async def instructed(at: Projected, event: Instructed) -> None:
     }
     if isinstance(event, pool.CompensationInstructed):
         details["shares"] = event.model_dump(mode="json", include={"shares"})["shares"]
-    await _disbursement(at, event.disbursement_id, kind, "instructed", event.amount, {**details, "instructed_on": event.on})
+    await _disbursement(
+        at, event.disbursement_id, kind, "instructed", event.amount, {**details, "instructed_on": event.on}
+    )
 
 
 async def settled(at: Projected, event: Settled) -> None:
@@ -83,7 +91,9 @@ async def settled(at: Projected, event: Settled) -> None:
 async def returned(at: Projected, event: pool.DisbursementReturned) -> None:
     """A transfer came back: what it paid is held again, at the head of the queue."""
     await at.upsert(
-        payouts, _queue_key(event, event.kind), {"place": -at.position, "reason": "returned"},
+        payouts,
+        _queue_key(event, event.kind),
+        {"place": -at.position, "reason": "returned"},
         add={"instructed_fen": -event.amount},
     )
     details = {"reason": event.reason}
@@ -100,9 +110,7 @@ async def _disbursement(
 ) -> None:
     """An instruction never takes back what is already settled or returned."""
     values = {"kind": kind, "amount_fen": amount_fen, **details}
-    write = insert(disbursements).values(
-        scheme=at.scheme, id=identifier, position=at.position, status=status, **values
-    )
+    write = insert(disbursements).values(scheme=at.scheme, id=identifier, position=at.position, status=status, **values)
     changes: dict[str, Any] = {name: write.excluded[name] for name in values}
     changes["status"] = case(
         (write.excluded.status == "instructed", disbursements.c.status), else_=write.excluded.status

@@ -10,10 +10,17 @@ from shared.contracts import recovery
 
 async def opened(at: Projected, event: recovery.RecoveryOpened) -> None:
     """Recovery opened with the first settled compensation."""
-    await at.upsert(recoveries, {"loan_no": event.loan_no}, {
-        "uscc": event.uscc, "payee": event.payee, "lender": event.lender, "guarantor": event.guarantor,
-        "opened_on": event.opened_on,
-    })
+    await at.upsert(
+        recoveries,
+        {"loan_no": event.loan_no},
+        {
+            "uscc": event.uscc,
+            "payee": event.payee,
+            "lender": event.lender,
+            "guarantor": event.guarantor,
+            "opened_on": event.opened_on,
+        },
+    )
 
 
 async def credited(at: Projected, event: recovery.CompensationCredited) -> None:
@@ -24,7 +31,9 @@ async def credited(at: Projected, event: recovery.CompensationCredited) -> None:
 async def shared(at: Projected, event: recovery.RecoveryShared) -> None:
     """A recovered amount was shared; the pool's part is due."""
     await at.upsert(
-        recoveries, {"loan_no": event.loan_no}, {"due_on": event.due_on},
+        recoveries,
+        {"loan_no": event.loan_no},
+        {"due_on": event.due_on},
         add={"collected_fen": event.amount, "pool_share_fen": event.pool_share, "costs_fen": event.costs},
     )
 
@@ -33,9 +42,15 @@ async def remitted(at: Projected, event: recovery.RecoveryRemitted) -> None:
     """The custodian confirmed money; it pays what is overdue first (recovery.remit)."""
     write = insert(recoveries).values(scheme=at.scheme, loan_no=event.loan_no, remitted_fen=event.amount)
     left = func.greatest(recoveries.c.overdue_fen - write.excluded.remitted_fen, 0)
-    await at.connection.execute(write.on_conflict_do_update(index_elements=["scheme", "loan_no"], set_={
-        "remitted_fen": recoveries.c.remitted_fen + write.excluded.remitted_fen, "overdue_fen": left,
-    }))
+    await at.connection.execute(
+        write.on_conflict_do_update(
+            index_elements=["scheme", "loan_no"],
+            set_={
+                "remitted_fen": recoveries.c.remitted_fen + write.excluded.remitted_fen,
+                "overdue_fen": left,
+            },
+        )
+    )
 
 
 async def overdue(at: Projected, event: recovery.RemittanceOverdue) -> None:
@@ -62,9 +77,7 @@ async def written_off(at: Projected, event: recovery.WriteOffApproved) -> None:
 
 async def clawback_demanded(at: Projected, event: recovery.ClawbackDemanded) -> None:
     """A sanctioned institution must return compensation (clawback.full)."""
-    await at.upsert(
-        recoveries, {"loan_no": event.loan_no}, {"status": "clawback"}, add={"clawback_fen": event.amount}
-    )
+    await at.upsert(recoveries, {"loan_no": event.loan_no}, {"status": "clawback"}, add={"clawback_fen": event.amount})
 
 
 async def clawed_back(at: Projected, event: recovery.ClawbackReturned) -> None:
@@ -76,6 +89,6 @@ async def closed(at: Projected, event: recovery.RecoveryClosed) -> None:
     """The pool has back all it paid; a write-off stays visible as such."""
     write = insert(recoveries).values(scheme=at.scheme, loan_no=event.loan_no, status="closed", overdue_fen=0)
     status = case((recoveries.c.status == "written_off", "written_off"), else_="closed")
-    await at.connection.execute(write.on_conflict_do_update(
-        index_elements=["scheme", "loan_no"], set_={"status": status, "overdue_fen": 0}
-    ))
+    await at.connection.execute(
+        write.on_conflict_do_update(index_elements=["scheme", "loan_no"], set_={"status": status, "overdue_fen": 0})
+    )

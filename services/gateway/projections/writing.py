@@ -34,16 +34,26 @@ class Projected:
         return business_date(self.envelope.time)
 
     async def upsert(
-        self, table: Table, keys: Values, values: Values | None = None, *, add: Values | None = None, merge: Values | None = None
+        self,
+        table: Table,
+        keys: Values,
+        values: Values | None = None,
+        *,
+        add: Values | None = None,
+        merge: Values | None = None,
     ) -> None:
-        """Write the row of these keys: ``values`` replace, ``add`` adds to numbers, ``merge`` adds keys to JSON objects."""
+        """Write the row of these keys: ``values`` replace, ``add`` adds to numbers, ``merge`` adds to JSON objects."""
         values, add, merge = values or {}, add or {}, merge or {}
         write = insert(table).values(scheme=self.scheme, **keys, **values, **add, **merge)
         changes: dict[str, Any] = {name: write.excluded[name] for name in values}
         changes |= {name: table.c[name] + write.excluded[name] for name in add}
         changes |= {name: _merged(table, write, name) for name in merge}
         index = ["scheme", *keys]
-        done = write.on_conflict_do_update(index_elements=index, set_=changes) if changes else write.on_conflict_do_nothing()
+        done = (
+            write.on_conflict_do_update(index_elements=index, set_=changes)
+            if changes
+            else write.on_conflict_do_nothing()
+        )
         await self.connection.execute(done)
 
     async def insert(self, table: Table, rows: list[dict[str, Any]]) -> None:

@@ -21,7 +21,9 @@ STATUS = case(
 def _query(scheme: str, policy: GatewayPolicy, party: str | None) -> tuple[Select[Any], Any]:
     """All cases of a scheme with status and rank (0 is a priority); ``party`` sees only those it takes part in."""
     sector, traits = cases.c.application["sector"].astext, cases.c.application["traits"]
-    first = or_(sector.in_(policy.priority_sectors), traits.op("?|")(cast(array(policy.priority_traits), array([""]).type)))
+    first = or_(
+        sector.in_(policy.priority_sectors), traits.op("?|")(cast(array(policy.priority_traits), array([""]).type))
+    )
     rank = cast(case((func.coalesce(first, False), 0), else_=1), Integer)
     query = select(cases, STATUS.label("status"), rank.label("rank")).where(cases.c.scheme == scheme)
     if party is not None:
@@ -35,23 +37,38 @@ def _query(scheme: str, policy: GatewayPolicy, party: str | None) -> tuple[Selec
 def _fields(row: Row[Any]) -> dict[str, Any]:
     application = row.application or {}
     return {
-        **row._mapping, "sector": application.get("sector"), "need": application.get("need"), "priority": row.rank == 0,
+        **row._mapping,
+        "sector": application.get("sector"),
+        "need": application.get("need"),
+        "priority": row.rank == 0,
     }
 
 
 async def case_list(
-    connection: AsyncConnection, scheme: str, policy: GatewayPolicy, *, status: str | None, recommender: str | None,
-    party: str | None, limit: int, cursor: str | None,
+    connection: AsyncConnection,
+    scheme: str,
+    policy: GatewayPolicy,
+    *,
+    status: str | None,
+    recommender: str | None,
+    party: str | None,
+    limit: int,
+    cursor: str | None,
 ) -> Page[CaseView]:
     """Cases, priority sectors and traits first, then by date of referral (priority.sector, 二(一))."""
     query, rank = _query(scheme, policy, party)
     if status is not None:
-        query = query.where(STATUS == status)
+        query = query.where(STATUS.in_((status,)))
     if recommender is not None:
         query = query.where(cases.c.recommender == recommender)
     referred_on = func.coalesce(cases.c.referred_on, cast("0001-01-01", Date))
     return await page(
-        connection, query, [rank, referred_on, cases.c.uscc], lambda row: CaseView.model_validate(_fields(row)), limit, cursor
+        connection,
+        query,
+        [rank, referred_on, cases.c.uscc],
+        lambda row: CaseView.model_validate(_fields(row)),
+        limit,
+        cursor,
     )
 
 
@@ -63,10 +80,14 @@ async def one_case(
     row = (await connection.execute(query.where(cases.c.uscc == uscc))).one_or_none()
     if row is None:
         return None
-    happened = select(events).where(events.c.scheme == scheme, events.c.about.contains([uscc])).order_by(events.c.position)
+    happened = (
+        select(events).where(events.c.scheme == scheme, events.c.about.contains([uscc])).order_by(events.c.position)
+    )
     timeline = [_moment(event, party is not None) for event in await connection.execute(happened)]
     shown = {**_fields(row), "timeline": timeline}
-    return CaseDetailView.model_validate({**shown, "application": masked(row.application) if party else row.application})
+    return CaseDetailView.model_validate(
+        {**shown, "application": masked(row.application) if party else row.application}
+    )
 
 
 def _moment(event: Row[Any], mask: bool) -> TimelineView:
@@ -82,7 +103,8 @@ def masked(value: Any) -> Any:
         return value
     person = isinstance(value.get("id"), str) and "name" in value
     return {
-        key: "*" * (len(item) - 4) + item[-4:] if person and key == "id" else masked(item) for key, item in value.items()
+        key: "*" * (len(item) - 4) + item[-4:] if person and key == "id" else masked(item)
+        for key, item in value.items()
     }
 
 

@@ -12,7 +12,13 @@ from shared.messaging.tables import receipts
 
 
 async def event_list(
-    connection: AsyncConnection, scheme: str, *, after: int, kind: str | None, about: str | None, limit: int,
+    connection: AsyncConnection,
+    scheme: str,
+    *,
+    after: int,
+    kind: str | None,
+    about: str | None,
+    limit: int,
     cursor: str | None,
 ) -> Page[EventView]:
     """Events after a position, oldest first; ``kind`` is an event's name, ``about`` any business id that it names."""
@@ -34,7 +40,13 @@ async def last_position(connection: AsyncConnection) -> int:
 
 
 async def receipt_list(
-    connection: AsyncConnection, scheme: str, *, institution: str | None, outcome: str | None, limit: int, cursor: str | None
+    connection: AsyncConnection,
+    scheme: str,
+    *,
+    institution: str | None,
+    outcome: str | None,
+    limit: int,
+    cursor: str | None,
 ) -> Page[ReceiptView]:
     """Receipts of partner events by institution and event id."""
     query = select(receipts).where(receipts.c.scheme == scheme)

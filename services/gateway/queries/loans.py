@@ -27,9 +27,15 @@ def _query(scheme: str, party: str | None) -> Select[Any]:
     recovery = and_(recoveries.c.scheme == loans.c.scheme, recoveries.c.loan_no == loans.c.loan_no)
     query = (
         select(
-            loans, STATUS.label("status"), OUTSTANDING.label("outstanding_fen"), payouts.c.released_fen,
-            payouts.c.instructed_fen, payouts.c.settled_fen, recoveries.c.status.label("recovery_status"),
-            recoveries.c.due_on, *(recoveries.c[f"{name}_fen"] for name in _RECOVERY),
+            loans,
+            STATUS.label("status"),
+            OUTSTANDING.label("outstanding_fen"),
+            payouts.c.released_fen,
+            payouts.c.instructed_fen,
+            payouts.c.settled_fen,
+            recoveries.c.status.label("recovery_status"),
+            recoveries.c.due_on,
+            *(recoveries.c[f"{name}_fen"] for name in _RECOVERY),
         )
         .select_from(loans.outerjoin(payouts, paid).outerjoin(recoveries, recovery))
         .where(loans.c.scheme == scheme, loans.c.lender.is_not(None))
@@ -42,21 +48,39 @@ def _query(scheme: str, party: str | None) -> Select[Any]:
 def _loan(row: Row[Any]) -> LoanView:
     released, instructed, settled = row.released_fen or 0, row.instructed_fen or 0, row.settled_fen or 0
     compensation = CompensationView(
-        approved=row.approved_fen, instructed=max(instructed - settled, 0), paid=settled, held=max(released - instructed, 0)
+        approved=row.approved_fen,
+        instructed=max(instructed - settled, 0),
+        paid=settled,
+        held=max(released - instructed, 0),
     )
-    recovery = LoanRecoveryView.model_validate({
-        "status": row.recovery_status or "none", "due_on": row.due_on,
-        **{name: getattr(row, f"{name}_fen") or 0 for name in _RECOVERY},
-    })
-    return LoanView.model_validate({
-        **row._mapping, "principal": row.principal_fen, "outstanding": row.outstanding_fen, "compensation": compensation,
-        "recovery": recovery,
-    })
+    recovery = LoanRecoveryView.model_validate(
+        {
+            "status": row.recovery_status or "none",
+            "due_on": row.due_on,
+            **{name: getattr(row, f"{name}_fen") or 0 for name in _RECOVERY},
+        }
+    )
+    return LoanView.model_validate(
+        {
+            **row._mapping,
+            "principal": row.principal_fen,
+            "outstanding": row.outstanding_fen,
+            "compensation": compensation,
+            "recovery": recovery,
+        }
+    )
 
 
 async def loan_list(
-    connection: AsyncConnection, scheme: str, *, status: str | None, uscc: str | None, lender: str | None,
-    party: str | None, limit: int, cursor: str | None,
+    connection: AsyncConnection,
+    scheme: str,
+    *,
+    status: str | None,
+    uscc: str | None,
+    lender: str | None,
+    party: str | None,
+    limit: int,
+    cursor: str | None,
 ) -> Page[LoanView]:
     """Covered loans by number."""
     query = _query(scheme, party)

@@ -65,8 +65,14 @@ def _view(
     due_on = due_date(period, duty.due_months)
     state = "done" if done_on else "overdue" if as_of > due_on else "due"
     return ObligationView(
-        kind=duty.kind, period=period.name, organisation=organisation, due_on=due_on, state=state, done_on=done_on,
-        rule=duty.rule, clause=scheme.clause(duty.rule),
+        kind=duty.kind,
+        period=period.name,
+        organisation=organisation,
+        due_on=due_on,
+        state=state,
+        done_on=done_on,
+        rule=duty.rule,
+        clause=scheme.clause(duty.rule),
     )
 
 
@@ -81,14 +87,16 @@ def _bound(scheme: Scheme, policy: GatewayPolicy, duty: Obligation, period: Peri
 
 async def _custodian(connection: AsyncConnection, scheme: str) -> str:
     query = select(agreements.c.institution).where(agreements.c.scheme == scheme, agreements.c.kind == "custodian")
-    found: str | None = (await connection.execute(query.order_by(agreements.c.valid_to.desc()).limit(1))).scalar_one_or_none()
+    found: str | None = (
+        await connection.execute(query.order_by(agreements.c.valid_to.desc()).limit(1))
+    ).scalar_one_or_none()
     return found or "custodian"
 
 
 async def _done(
     connection: AsyncConnection, scheme: str, policy: GatewayPolicy, as_of: date
 ) -> dict[tuple[str, str, str], date]:
-    """When each duty of a period was done by an organisation: the report's date, or that of the referral that filled the quota."""
+    """When each duty of a period was done: the date of the report, or of the referral that filled the quota."""
     done: dict[tuple[str, str, str], date] = {}
     custodian = await _custodian(connection, scheme)
     filed = select(reports).where(reports.c.scheme == scheme, reports.c.done_on <= as_of)
@@ -96,7 +104,8 @@ async def _done(
         owner = {duty.kind: custodian if duty.by == "custodian" else duty.by for duty in policy.obligations}
         done[row.kind, row.period, owner.get(row.kind, row.organisation)] = row.done_on
     place = func.row_number().over(
-        partition_by=(referrals.c.recommender, referrals.c.quarter), order_by=(referrals.c.referred_on, referrals.c.uscc)
+        partition_by=(referrals.c.recommender, referrals.c.quarter),
+        order_by=(referrals.c.referred_on, referrals.c.uscc),
     )
     made = select(referrals, place.label("place")).where(referrals.c.scheme == scheme, referrals.c.referred_on <= as_of)
     counted = made.subquery()

@@ -22,7 +22,13 @@ async def kind_of(connection: AsyncConnection, scheme: Scheme, organisation: str
 
 
 async def institution_list(
-    connection: AsyncConnection, scheme: str, *, kind: str | None, institution: str | None, limit: int, cursor: str | None
+    connection: AsyncConnection,
+    scheme: str,
+    *,
+    kind: str | None,
+    institution: str | None,
+    limit: int,
+    cursor: str | None,
 ) -> Page[InstitutionView]:
     """Institutions by id with their agreements, sanctions and numbers of loans."""
     query = select(agreements, agreements.c.institution.label("id")).where(agreements.c.scheme == scheme)
@@ -34,10 +40,14 @@ async def institution_list(
     ids = [row["id"] for row in found.items]
     punished, counts = await _sanctions(connection, scheme, ids), await _loans(connection, scheme, ids)
     views = [
-        InstitutionView.model_validate({
-            **row, "sanctions": punished[row["id"]], **counts[row["id"]],
-            "terminated": any(s.measure == "terminate" for s in punished[row["id"]]),
-        })
+        InstitutionView.model_validate(
+            {
+                **row,
+                "sanctions": punished[row["id"]],
+                **counts[row["id"]],
+                "terminated": any(s.measure == "terminate" for s in punished[row["id"]]),
+            }
+        )
         for row in found.items
     ]
     return Page(items=views, next_cursor=found.next_cursor)
@@ -55,11 +65,16 @@ async def _loans(connection: AsyncConnection, scheme: str, ids: Iterable[str]) -
     counts = {one: {"loans": 0, "compensated": 0} for one in ids}
     paid = and_(payouts.c.scheme == loans.c.scheme, payouts.c.kind == "compensation", payouts.c.ref == loans.c.loan_no)
     settled = func.count().filter(payouts.c.settled_fen > 0).label("settled")
-    party = or_(agreements.c.institution == loans.c.lender, agreements.c.institution == loans.c.guarantor,
-                agreements.c.institution == loans.c.insurer)
+    party = or_(
+        agreements.c.institution == loans.c.lender,
+        agreements.c.institution == loans.c.guarantor,
+        agreements.c.institution == loans.c.insurer,
+    )
     query = (
         select(agreements.c.institution, func.count().label("all"), settled)
-        .select_from(agreements.join(loans, and_(loans.c.scheme == agreements.c.scheme, party)).outerjoin(payouts, paid))
+        .select_from(
+            agreements.join(loans, and_(loans.c.scheme == agreements.c.scheme, party)).outerjoin(payouts, paid)
+        )
         .where(agreements.c.scheme == scheme, agreements.c.institution.in_(counts))
         .group_by(agreements.c.institution)
     )
@@ -85,7 +100,11 @@ async def department(connection: AsyncConnection, scheme: str, organisation: Org
         for row in await connection.execute(raised.order_by(department_flags.c.year))
     ]
     return DepartmentView(
-        id=organisation.id, kind=organisation.kind, name=organisation.name,
+        id=organisation.id,
+        kind=organisation.kind,
+        name=organisation.name,
         referrals={quarter: count for quarter, count in by_quarter},
-        compensated={str(year): count for year, count in by_year}, flag=bool(flags), flags=flags,
+        compensated={str(year): count for year, count in by_year},
+        flag=bool(flags),
+        flags=flags,
     )

@@ -61,6 +61,6 @@ def _typed(value: Any, column: ColumnElement[Any]) -> Any:
             return date.fromisoformat(value)
         except ValueError as error:
             raise BadCursor from error
-    if type(value) is not wanted or wanted is str and "\0" in value or wanted is int and abs(value) > _LARGEST:
+    if type(value) is not wanted or (wanted is str and "\0" in value) or (wanted is int and abs(value) > _LARGEST):
         raise BadCursor
     return value

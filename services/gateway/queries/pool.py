@@ -23,8 +23,13 @@ async def _held(connection: AsyncConnection, scheme: str) -> list[HeldView]:
     query = select(payouts, left).where(payouts.c.scheme == scheme, left > 0).order_by(payouts.c.place, payouts.c.ref)
     return [
         HeldView(
-            kind=row.kind, loan_no=row.loan_no, policy_no=row.ref if row.kind == "subsidy" else None,
-            year=int(row.ref) if row.kind == "fee" else None, uscc=row.uscc, payee=row.payee, amount=row.left_fen,
+            kind=row.kind,
+            loan_no=row.loan_no,
+            policy_no=row.ref if row.kind == "subsidy" else None,
+            year=int(row.ref) if row.kind == "fee" else None,
+            uscc=row.uscc,
+            payee=row.payee,
+            amount=row.left_fen,
             reason=row.reason,
         )
         for row in await connection.execute(query)
@@ -32,21 +37,33 @@ async def _held(connection: AsyncConnection, scheme: str) -> list[HeldView]:
 
 
 async def _exposure_fen(connection: AsyncConnection, scheme: str) -> int:
-    """Sum of ratio x outstanding over covered loans not compensated; an insured loan is never compensated (loan.product)."""
+    """Sum of ratio x outstanding of covered loans not compensated; an insured loan never is (loan.product)."""
     paid = and_(
-        payouts.c.scheme == loans.c.scheme, payouts.c.kind == "compensation", payouts.c.ref == loans.c.loan_no,
+        payouts.c.scheme == loans.c.scheme,
+        payouts.c.kind == "compensation",
+        payouts.c.ref == loans.c.loan_no,
         payouts.c.settled_fen > 0,
     )
     query = select(loans.c.ratio, loans.c.principal_fen - loans.c.repaid_fen).where(
-        loans.c.scheme == scheme, loans.c.payee.is_not(None), not_(loans.c.uncovered),
-        func.coalesce(loans.c.claim_status, "") != "rejected", not_(select(payouts.c.ref).where(paid).exists()),
+        loans.c.scheme == scheme,
+        loans.c.payee.is_not(None),
+        not_(loans.c.uncovered),
+        func.coalesce(loans.c.claim_status, "") != "rejected",
+        not_(select(payouts.c.ref).where(paid).exists()),
     )
     return sum(multiply(outstanding, ratio) for ratio, outstanding in await connection.execute(query))
 
 
 async def disbursement_list(
-    connection: AsyncConnection, scheme: str, *, status: str | None, loan_no: str | None, kind: str | None,
-    party: str | None, limit: int, cursor: str | None,
+    connection: AsyncConnection,
+    scheme: str,
+    *,
+    status: str | None,
+    loan_no: str | None,
+    kind: str | None,
+    party: str | None,
+    limit: int,
+    cursor: str | None,
 ) -> Page[DisbursementView]:
     """Disbursements, oldest instruction first; ``party`` sees those it is paid from."""
     table = disbursements

@@ -1,7 +1,6 @@
 """The custodian's management fee: a share of the year's realised income, approved by two units (pool.fee)."""
 
 from datetime import date
-from decimal import Decimal
 
 from services.pool.domain.fund import Fund
 from services.pool.domain.journal import Journal
@@ -43,9 +42,9 @@ def _refusal(fund: Fund, command: ApproveFee, sender: str, policy: PoolPolicy, t
         return Refusal("pool.fee", "once", figures)
     for approval in fund.fee_approvals:
         if approval.year == command.year and approval.by == sender:
-            return Refusal("pool.fee", "approved", {**figures, "approved": format_rate(Decimal(approval.rate))})
-        if approval.year == command.year and Decimal(approval.rate) != command.rate:
-            return Refusal("pool.fee", "differs", {**figures, "approved": format_rate(Decimal(approval.rate))})
+            return Refusal("pool.fee", "approved", {**figures, "approved": format_rate(approval.rate)})
+        if approval.year == command.year and approval.rate != command.rate:
+            return Refusal("pool.fee", "differs", {**figures, "approved": format_rate(approval.rate)})
     return None
 
 

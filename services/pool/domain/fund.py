@@ -3,7 +3,7 @@
 from typing import Literal
 
 from services.pool.domain.queue import QueueItem, queue_after
-from shared.contracts.base import Event, Shape
+from shared.contracts.base import Event, Rate, Shape
 from shared.contracts.pool import (
     CapitalInjected,
     CompensationInstructed,
@@ -46,7 +46,7 @@ class ApprovedFee(Shape):
     """One unit's approval of a year's fee."""
 
     year: int
-    rate: str
+    rate: Rate
     by: str
 
 
@@ -217,7 +217,7 @@ def _registers(fund: Fund, event: PoolEvent) -> Fund:
             notice = Notice(year=event.on.year, notice_no=event.notice_no)
             return fund.model_copy(update={"notices": (*fund.notices, notice)})
         case FeeApproval():
-            approval = ApprovedFee(year=event.year, rate=str(event.rate), by=event.by)
+            approval = ApprovedFee(year=event.year, rate=event.rate, by=event.by)
             return fund.model_copy(update={"fee_approvals": (*fund.fee_approvals, approval)})
         case FeeReleased():
             return fund.model_copy(update={"fee_years": (*fund.fee_years, event.year)})

@@ -40,13 +40,18 @@ class Journal:
 
 
 def counter_fen(fund: Fund, policy: PoolPolicy) -> int:
-    """The compensation counter by the scheme's measure (pool.pause, 三(八))."""
+    """The compensation counter by the scheme's measure, never below zero (pool.pause, 三(八))."""
+    return max(0, signed_counter_fen(fund, policy))
+
+
+def signed_counter_fen(fund: Fund, policy: PoolPolicy) -> int:
+    """The counter before it is cut off at zero: what may still be paid to the line is counted from here."""
     return policy.counter_fen(fund.gross_fen, fund.base_fen, fund.net_fen)
 
 
 def rebased_counter_fen(fund: Fund, policy: PoolPolicy) -> int:
     """The counter as a restart would re-base it (pool.resume, 三(八))."""
-    return policy.counter_fen(fund.gross_fen, fund.rebased_fen, fund.net_fen)
+    return max(0, policy.counter_fen(fund.gross_fen, fund.rebased_fen, fund.net_fen))
 
 
 def counter_limit_fen(fund: Fund, policy: PoolPolicy) -> int | None:

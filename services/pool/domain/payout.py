@@ -2,7 +2,7 @@
 
 from services.pool.domain.disbursement import instruction
 from services.pool.domain.fund import Fund
-from services.pool.domain.journal import Journal, counter_fen, rebased_counter_fen
+from services.pool.domain.journal import Journal, counter_fen, rebased_counter_fen, signed_counter_fen
 from services.pool.domain.queue import QueueItem
 from services.pool.policy import PoolPolicy
 from shared.contracts.base import Why
@@ -95,7 +95,7 @@ def crosses(fund: Fund, queued: QueueItem, policy: PoolPolicy) -> bool:
 
 def room_fen(fund: Fund, policy: PoolPolicy) -> int:
     """What the counter may still grow before the line."""
-    return max(0, policy.pause_line_fen - counter_fen(fund, policy))
+    return max(0, policy.pause_line_fen - signed_counter_fen(fund, policy))
 
 
 def hold_reason(fund: Fund, queued: QueueItem, policy: PoolPolicy) -> HoldReason:

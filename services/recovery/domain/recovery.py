@@ -22,7 +22,7 @@ from shared.contracts.recovery import (
 
 
 class Due(Shape):
-    """A share of the pool not yet remitted in full; ``through_fen`` is the sum of all shares up to and with this one."""
+    """A share of the pool not yet remitted in full; ``through_fen`` is the sum of all shares up to this one."""
 
     share_no: int
     amount_fen: int
@@ -48,7 +48,7 @@ class Proposal(Shape):
 class Recovery(Shape):
     """A compensated loan; money in fen.
 
-    ``segment_*`` count since the last payment: within a segment the paid ratio stays, so shares follow the cumulative sum.
+    ``segment_*`` count since the last payment: the paid ratio stays within it, so shares follow the cumulative sum.
     """
 
     loan_no: str
@@ -119,15 +119,16 @@ def _changes(state: Recovery, event: Event) -> dict[str, object]:
             return _shared(state, event)
         case RecoveryRemitted():
             dues = tuple(due for due in state.dues if due.through_fen > event.remitted)
-            return {"remitted_fen": event.remitted, "dues": dues, "demanded_fen": max(0, state.demanded_fen - event.amount)}
+            demanded_fen = max(0, state.demanded_fen - event.amount)
+            return {"remitted_fen": event.remitted, "dues": dues, "demanded_fen": demanded_fen}
         case RemittanceOverdue():
             return {"dues": tuple(_flagged(due) if due.share_no == event.share_no else due for due in state.dues)}
         case ClawbackDemanded():
-            return {"demanded_fen": event.amount}
+            return {"demanded_fen": state.demanded_fen + event.amount}
         case ClawbackReturned():
             return {"returned_fen": event.returned, "demanded_fen": max(0, state.demanded_fen - event.amount)}
         case RecoveryClosed():
-            return {"status": "closed", "dues": ()}
+            return {"status": "closed"}
         case _:
             return _written_off(state, event)
 
@@ -135,7 +136,6 @@ def _changes(state: Recovery, event: Event) -> dict[str, object]:
 def _shared(state: Recovery, event: RecoveryShared) -> dict[str, object]:
     pool_share_fen = state.pool_share_fen + event.pool_share
     due = Due(share_no=state.shares + 1, amount_fen=event.pool_share, through_fen=pool_share_fen, due_on=event.due_on)
-    uncovered = state.status == "open" and due.open_fen(state.remitted_fen) > 0
     return {
         "collected_fen": state.collected_fen + event.amount,
         "pool_share_fen": pool_share_fen,
@@ -143,7 +143,7 @@ def _shared(state: Recovery, event: RecoveryShared) -> dict[str, object]:
         "segment_base_fen": state.segment_base_fen + event.base,
         "segment_share_fen": state.segment_share_fen + event.pool_share,
         "shares": state.shares + 1,
-        "dues": (*state.dues, due) if uncovered else state.dues,
+        "dues": (*state.dues, due) if due.open_fen(state.remitted_fen) else state.dues,
     }
 
 
@@ -167,5 +167,5 @@ def _flagged(due: Due) -> Due:
 
 
 def _with_next_due(state: Recovery) -> Recovery:
-    days = [due.due_on for due in state.dues if not due.flagged]
+    days = [due.due_on for due in state.dues if not due.flagged] if state.outstanding_fen else []
     return state.model_copy(update={"next_due_on": min(days, default=None)})

@@ -24,14 +24,14 @@ from shared.money import format_yuan, multiply
 
 
 def decide_credit(recovery: Recovery | None, settled: CompensationSettled, policy: RecoveryPolicy) -> Accepted:
-    """recovery.open, recovery.partial (三(七)): opens with the first settled compensation; each raises the paid ratio."""
+    """recovery.open, recovery.partial (三(七)): a settlement opens it; each raises the paid ratio."""
     if recovery and settled.disbursement_id in recovery.disbursement_ids:
         return Accepted(duplicate=True)
     paid_fen = (recovery.paid_fen if recovery else 0) + settled.amount
     credited = CompensationCredited(
-        uscc=settled.uscc, loan_no=settled.loan_no, disbursement_id=settled.disbursement_id, amount=settled.amount,
-        paid=paid_fen,
-        why=policy.why("recovery.partial", paid=format_yuan(paid_fen), verified=format_yuan(settled.verified_principal)),
+        uscc=settled.uscc, loan_no=settled.loan_no, disbursement_id=settled.disbursement_id,
+        amount=settled.amount, paid=paid_fen,
+        why=policy.why("recovery.partial", paid=format_yuan(paid_fen), of=format_yuan(settled.verified_principal)),
     )
     if recovery:
         return Accepted((credited,))
@@ -57,7 +57,7 @@ def pool_share_of(recovery: Recovery, base_fen: int) -> int:
 def decide_collect(
     recovery: Recovery | None, collected: RecoveryCollected, sender: str, today: date, policy: RecoveryPolicy
 ) -> Decision:
-    """recovery.share, recovery.remit (三(七)): every recovered amount is shared at once; the pool's part is due in time."""
+    """recovery.share, recovery.remit (三(七)): what is recovered is shared; the pool's part falls due."""
     if recovery is None:
         return Refusal("unknown", "loan", {"loan_no": collected.loan_no})
     if not recovery.is_party(sender):
@@ -69,8 +69,8 @@ def decide_collect(
     base_fen = collected.amount - deducted_fen
     pool_share_fen = pool_share_of(recovery, base_fen)
     shared = RecoveryShared(
-        uscc=recovery.uscc, loan_no=recovery.loan_no, amount=collected.amount, base=base_fen, pool_share=pool_share_fen,
-        institution_share=collected.amount - pool_share_fen, costs=collected.costs or 0,
+        uscc=recovery.uscc, loan_no=recovery.loan_no, amount=collected.amount, base=base_fen,
+        pool_share=pool_share_fen, institution_share=collected.amount - pool_share_fen, costs=collected.costs or 0,
         collected_on=collected.collected_on, due_on=collected.collected_on + timedelta(days=policy.remit_days), by=sender,
         why=policy.why(
             "recovery.share", paid=format_yuan(recovery.paid_fen), verified=format_yuan(recovery.verified_fen),
@@ -81,9 +81,14 @@ def decide_collect(
     return Accepted((shared,))
 
 
+def needs_recovery(booked: FundsBooked) -> bool:
+    """Whether booked money was applied to a compensation, whose recovery must then be known here."""
+    return booked.purpose != "other" and booked.applied > 0
+
+
 def decide_remit(recovery: Recovery | None, booked: FundsBooked, policy: RecoveryPolicy) -> Accepted:
     """recovery.remit, clawback.full (三(七), 四(二)): money counts when it is booked; all back closes the recovery."""
-    if recovery is None or not booked.applied:
+    if recovery is None or not needs_recovery(booked):
         return Accepted()
     remitted_fen, returned_fen = recovery.remitted_fen, recovery.returned_fen
     event: Event
@@ -123,11 +128,16 @@ def _overdue(recovery: Recovery, today: date, policy: RecoveryPolicy) -> list[Re
 
 
 def decide_clawback(recoveries: list[Recovery], sanctioned: InstitutionSanctioned, policy: RecoveryPolicy) -> Accepted:
-    """clawback.full (四(二)): the institution returns all compensation of the named loans that is not yet returned."""
+    """clawback.full (四(二)): the institution returns all compensation of the named loans that is not yet returned.
+
+    What an earlier demand asked for already is not demanded again.
+    """
+    if sanctioned.measure != "clawback":
+        return Accepted()
     demanded = [
         ClawbackDemanded(
             uscc=recovery.uscc, loan_no=recovery.loan_no, institution=sanctioned.institution,
-            amount=recovery.outstanding_fen,
+            amount=recovery.outstanding_fen - recovery.demanded_fen,
             why=policy.why("clawback.full", paid=format_yuan(recovery.paid_fen),
                            remitted=format_yuan(recovery.remitted_fen), returned=format_yuan(recovery.returned_fen)),
         )

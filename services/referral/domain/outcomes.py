@@ -6,7 +6,7 @@ from services.referral.domain.group import identity
 from services.referral.policy import ReferralPolicy
 from shared.contracts.base import Event
 from shared.contracts.referral import FinancingFailureNoted, LoanNoted, ReferralClosed
-from shared.contracts.review import CaseClosed, FinancingExhausted, FinancingFailed, LoanCovered
+from shared.contracts.review import CaseClosed, FinancingExhausted, FinancingFailed, LoanCovered, PrincipalRepaid
 from shared.decisions import Accepted
 
 
@@ -55,8 +55,22 @@ def shut_out_by(applicant: Applicant, around: Surroundings, policy: ReferralPoli
     return frozenset(affiliated | {case.uscc for case in around.cases if identity(case.uscc) in applicant.firm.holders})
 
 
-def decide_loan_ended(case: Case | None, outcome: str, rule: str, policy: ReferralPolicy) -> Accepted:
-    """eligible.open_case (二(三)2): a financed case is open until its loan is repaid or its recovery closed."""
+def misses_loan(case: Case | None, loan_no: str) -> bool:
+    """Whether a covered loan of the case has not been noted yet."""
+    return case is not None and loan_no not in case.loan_nos
+
+
+def decide_repaid(case: Case | None, repaid: PrincipalRepaid, policy: ReferralPolicy) -> Accepted:
+    """eligible.open_case (二(三)2): a financed case is open until its loan is repaid."""
+    return Accepted() if repaid.outstanding else _end_loan(case, "repaid", "eligible.open_case", policy)
+
+
+def decide_recovered(case: Case | None, policy: ReferralPolicy) -> Accepted:
+    """eligible.open_case (二(三)2): a compensated case is open until the pool has back what it paid."""
+    return _end_loan(case, "recovered", "recovery.share", policy)
+
+
+def _end_loan(case: Case | None, outcome: str, rule: str, policy: ReferralPolicy) -> Accepted:
     if case is None or case.status != "financed":
         return Accepted()
     return Accepted((_closed(case, outcome, rule, policy),))

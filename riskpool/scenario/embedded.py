@@ -1,0 +1,62 @@
+"""A stack of its own for one run: free ports, a temporary directory, tokens made on demand, mischief when asked for."""
+
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from riskpool.mischief import MischiefProxy
+from riskpool.scenario.runner import READER
+from riskpool.scenario.story import Story
+from riskpool.stack import Stack
+
+
+def organisations_of(story: Story) -> set[str]:
+    """Everybody who speaks in a story, and the reader."""
+    return {READER, *(step.by for step in story.steps if step.by), *filter(None, [story.custodian])}
+
+
+async def make_tokens(database_url: str, scheme: str, organisations: Iterable[str]) -> Callable[[str], str]:
+    """A new token of each organisation, made in the gateway's database as ``riskpool token create`` makes them."""
+    from sqlalchemy import NullPool, make_url
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    from services.gateway.auth.tokens import create
+
+    engine = create_async_engine(make_url(database_url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            made = {one: (await create(connection, scheme, one, "scenario"))[1] for one in sorted(organisations)}
+    finally:
+        await engine.dispose()
+    return made.__getitem__
+
+
+@asynccontextmanager
+async def temporary_stack(
+    schemes: Sequence[Path] = (), *, duplicate: bool = False, shuffle: int | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> AsyncIterator[Stack]:
+    """A stack with business time from the messages; with mischief its services reach NATS through the proxy."""
+    directory = Path(tempfile.mkdtemp(prefix="riskpool-scenario-"))
+    directory.chmod(0o711)
+    ports, environment = {}, {}
+    async with AsyncExitStack() as resources:
+        resources.callback(shutil.rmtree, directory, ignore_errors=True)
+        if duplicate or shuffle is not None:
+            ports["nats"] = _free_port()
+            proxy = MischiefProxy(f"nats://127.0.0.1:{ports['nats']}", duplicate=duplicate, shuffle=shuffle)
+            await resources.enter_async_context(proxy)
+            environment["RISKPOOL_NATS_URL"] = proxy.url
+        stack = Stack(directory / "data", ports, schemes, "message", environment)
+        await stack.start(progress)
+        resources.push_async_callback(stack.stop)
+        yield stack
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,56 @@
+"""The gateway's routes put onto its application, and what runs beside them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI
+
+from services.gateway.api import openapi, problems
+from services.gateway.api.commands import command_routes
+from services.gateway.api.events import Feed, event_routes
+from services.gateway.api.operations import operation_routes
+from services.gateway.api.partner_intake import partner_routes
+from services.gateway.api.resources import resource_routes
+from services.gateway.api.shutdown import Closing
+from services.gateway.business_days import keep_announcing
+from shared.messaging.service import Service
+
+
+def build_api(app: FastAPI, service: Service) -> None:
+    """Add the public API to the gateway's application."""
+    closing = Closing()
+    feed = Feed(service, closing)
+    problems.install(app)
+    for router in (
+        command_routes(service),
+        partner_routes(service),
+        resource_routes(service),
+        operation_routes(service),
+        event_routes(service, feed),
+    ):
+        app.include_router(router)
+    openapi.install(app)
+    _run_beside(app, service, closing, feed)
+
+
+def _run_beside(app: FastAPI, service: Service, closing: Closing, feed: Feed) -> None:
+    """Within the service's own lifespan: the feed of live streams and, with the server's clock, the business days."""
+    service_lifespan = app.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def lifespan(application: Any) -> AsyncIterator[Any]:
+        async with service_lifespan(application) as state:
+            with closing.on_signals():
+                tasks = [asyncio.create_task(feed.watch())]
+                if service.clock.mode == "server":
+                    tasks.append(asyncio.create_task(keep_announcing(service)))
+                try:
+                    yield state
+                finally:
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
+
+    app.router.lifespan_context = lifespan

@@ -1,0 +1,9 @@
+"""The gateway put together: every service's events for reading, and the public API."""
+
+from services.gateway import tables
+from services.gateway.api.build import build_api
+from services.gateway.projections.dispatch import project
+from shared.messaging.service import Service
+
+SERVICE = Service(name="gateway", metadata=tables.metadata, all_events=project, receipts=True, extend=build_api)
+app = SERVICE.asgi()
