@@ -191,6 +191,7 @@ class Stack:
                     f"{self._log(name)}:\n{lines}"
                 )
             await asyncio.sleep(0.05)
+        self._children[name].was_ready = True
 
     def _fail(self, error: StackError) -> None:
         self._failure = self._failure or error

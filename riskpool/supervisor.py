@@ -42,6 +42,8 @@ class Child:
     def __init__(self, program: Program, changed: Callable[[], None], failed: Callable[[StackError], None]) -> None:
         self.program = program
         self.restarts = 0
+        # Until it was ready once every death counts: on a busy machine five starts take longer than the window.
+        self.was_ready = False
         self._changed = changed
         self._failed = failed
         self._process: asyncio.subprocess.Process | None = None
@@ -95,7 +97,8 @@ class Child:
             assert self._process is not None
             code = await self._process.wait()
             now = time.monotonic()
-            self._deaths = [death for death in self._deaths if now - death < DEATHS_WITHIN_SECONDS] + [now]
+            recent = (death for death in self._deaths if not self.was_ready or now - death < DEATHS_WITHIN_SECONDS)
+            self._deaths = [*recent, now]
             if len(self._deaths) >= DEATHS_ALLOWED:
                 self._failed(self._keeps_ending(code))
                 return
@@ -115,9 +118,10 @@ class Child:
 
     def _keeps_ending(self, code: int) -> StackError:
         lines = "\n".join(f"  {line}" for line in tail(self.program.log, 20))
+        since = f"within {DEATHS_WITHIN_SECONDS:.0f} seconds" if self.was_ready else "without ever being ready"
         return StackError(
-            f"{self.program.name} keeps ending ({_how(code)}): {DEATHS_ALLOWED} times within "
-            f"{DEATHS_WITHIN_SECONDS:.0f} seconds. The last lines of {self.program.log}:\n{lines}"
+            f"{self.program.name} keeps ending ({_how(code)}): {DEATHS_ALLOWED} times {since}. "
+            f"The last lines of {self.program.log}:\n{lines}"
         )
 
 

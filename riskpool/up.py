@@ -93,7 +93,7 @@ class Up:
             ("NATS", f"{stack.nats_url}   (monitor {stack.nats.monitor_url})"),
             ("logs", str(stack.place.logs)),
             ("data", str(stack.place.directory)),
-            ("a token", f"riskpool token --data {stack.place.directory} drc"),
+            ("a token", f"riskpool token create drc --data {stack.place.directory}"),
         ):
             table.add_row(f"[bold]{what}[/]", where)
         return table

@@ -3,7 +3,7 @@
 set -eu
 for service in referral review pool recovery gateway; do
     variable="${service^^}_DB_PASSWORD"
-    psql -v ON_ERROR_STOP=1 -q -U "$POSTGRES_USER" -d postgres -v role="$service" -v password="${!variable}" <<'SQL'
+    psql -h /var/run/postgresql -v ON_ERROR_STOP=1 -q -U "$POSTGRES_USER" -d postgres -v role="$service" -v password="${!variable}" <<'SQL'
 create role :"role" login password :'password';
 create database :"role";
 revoke connect on database :"role" from public;

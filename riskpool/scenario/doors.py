@@ -20,6 +20,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 Tokens = Callable[[str], str]
 _RECEIPT_WAIT_S = 3.0
 _DOOR_WAIT_S = 10.0
+_DAYS_WAIT_S = 300.0
 
 
 class DoorError(Exception):
@@ -48,7 +49,7 @@ class HttpDoor:
         self.scheme = scheme
         self._tokens = tokens
         self._known: dict[str, str] = {}
-        self._client = httpx.AsyncClient(base_url=api_url.rstrip("/"), timeout=30.0)
+        self._client = httpx.AsyncClient(base_url=api_url.rstrip("/"), trust_env=False)
 
     async def close(self) -> None:
         """Drop the connections."""
@@ -71,7 +72,8 @@ class HttpDoor:
     async def begin_day(self, organisation: str, day: date) -> Answer:
         """Announce every business day up to ``day``."""
         headers = {"Riskpool-Time": at_nine(day)}
-        return _answer(await self._send("POST", "/business-day", organisation, headers, {"date": day.isoformat()}), "")
+        body = {"date": day.isoformat()}
+        return _answer(await self._send("POST", "/business-day", organisation, headers, body, seconds=_DAYS_WAIT_S), "")
 
     async def read(self, organisation: str, path: str) -> tuple[int, Any]:
         """Status and JSON of a resource of the scheme."""
@@ -89,14 +91,16 @@ class HttpDoor:
             self._known[organisation] = self._tokens(organisation)
         return self._known[organisation]
 
-    async def _send(self, method: str, path: str, organisation: str, headers: dict[str, str], body: Any) -> httpx.Response:
+    async def _send(
+        self, method: str, path: str, organisation: str, headers: dict[str, str], body: Any, seconds: float = 30.0
+    ) -> httpx.Response:
         """One request; an unreachable or overloaded gateway is asked again for ten seconds (every POST carries its key)."""
         url = f"/v1/schemes/{self.scheme}{path}"
         headers = {**headers, "Authorization": f"Bearer {self.token(organisation)}", "Accept-Language": "en"}
         deadline = time.monotonic() + _DOOR_WAIT_S
         while True:
             try:
-                response = await self._client.request(method, url, headers=headers, json=body)
+                response = await self._client.request(method, url, headers=headers, json=body, timeout=seconds)
                 if response.status_code not in (429, 502, 503, 504) or time.monotonic() > deadline:
                     return response
             except httpx.TransportError as error:

@@ -19,7 +19,7 @@ Progress = Callable[[int, int, Step], None]
 READER = "drc"
 SETTLE_WAIT_S = 10.0
 EXPECT_WAIT_S = 10.0
-_DAY_WAIT_S = 60.0
+_DAY_WAIT_S = 120.0
 _AFTER_FAILURE_WAIT_S = 2.0
 
 

@@ -17,6 +17,7 @@ log = logging.getLogger("riskpool.gateway")
 DAY = timedelta(days=1)
 LONGEST_STEP_DAYS = 4000
 CHECK_SECONDS = 30.0
+RETRY_SECONDS = 1.0
 
 
 def midnight(day: date) -> datetime:
@@ -57,13 +58,15 @@ async def announce_through(service: Service, scheme: str, day: date) -> list[dat
 async def keep_announcing(service: Service) -> None:
     """With the server's clock: announce days missed while down, then each new day as it begins in Asia/Shanghai."""
     while True:
+        pause = min(CHECK_SECONDS, _seconds_to_midnight(service.clock.now()))
         try:
             today = business_date(service.clock.now())
             for scheme in sorted(service.schemes):
                 await announce_through(service, scheme, today)
         except Exception as error:
             log.warning("business day not announced yet", extra={"error": repr(error)[:300]})
-        await asyncio.sleep(min(CHECK_SECONDS, _seconds_to_midnight(service.clock.now())))
+            pause = RETRY_SECONDS
+        await asyncio.sleep(pause)
 
 
 def _seconds_to_midnight(now: datetime) -> float:

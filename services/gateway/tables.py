@@ -64,6 +64,17 @@ business_days = Table(
     Column("announced_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
+submissions = Table(
+    "submissions",
+    metadata,
+    _scheme(),
+    _key("institution"),
+    _key("event_id"),
+    Column("body_sha256", LargeBinary, nullable=False),
+    Column("submitted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="What institutions reported over HTTP: one id never stands for two contents.",
+)
+
 event_positions = Table(
     "event_positions",
     metadata,

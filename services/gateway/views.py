@@ -1,13 +1,15 @@
 """What the gateway answers, field by field (contract.md section 8); amounts and ratios as strings."""
 
 from datetime import date, datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from shared.clock import SHANGHAI
 from shared.contracts.base import Fen, Finding, Rate, SignedFen
 
 T = TypeVar("T")
+Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(SHANGHAI))]
 
 
 class View(BaseModel):
@@ -90,7 +92,7 @@ class TimelineView(View):
     """One event of a case."""
 
     id: str
-    at: datetime
+    at: Moment
     type: str
     service: str
     data: dict[str, Any]
@@ -274,7 +276,7 @@ class EventView(View):
     type: str
     service: str
     about: str
-    at: datetime
+    at: Moment
     correlation_id: str
     causation_id: str
     scheme_version: str
@@ -291,7 +293,7 @@ class ReceiptView(View):
     outcome: str
     rule: str | None
     detail: str | None
-    at: datetime
+    at: Moment
 
 
 class QuotaView(View):

@@ -1,14 +1,18 @@
 """CloudEvents 1.0 in structured JSON (contract.md section 2): what every message is wrapped in."""
 
 import os
+import re
 import time as _time
 import uuid
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 CONTENT_TYPE = "application/cloudevents+json"
 HEADERS = {"content-type": CONTENT_TYPE}
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_Attribute = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Needed = Annotated[_Attribute, Field(min_length=1)]
 
 
 def new_id() -> str:
@@ -19,23 +23,28 @@ def new_id() -> str:
     return str(uuid.UUID(int=value))
 
 
+def printable(text: str, most: int) -> str:
+    """Text of a stranger as every database, log and terminal can hold it, cut to a length."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text[:most])
+
+
 class Envelope(BaseModel):
     """A CloudEvent; unknown attributes are ignored, the ones named here must be right."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     specversion: Literal["1.0"]
-    id: Annotated[str, Field(min_length=1, max_length=200)]
-    source: Annotated[str, Field(min_length=1, max_length=200)]
-    type: Annotated[str, Field(min_length=1, max_length=200)]
+    id: _Needed
+    source: _Needed
+    type: _Needed
     time: AwareDatetime
-    subject: str = ""
-    datacontenttype: str = "application/json"
-    scheme: str = ""
-    correlationid: str = ""
-    causationid: str = ""
-    schemeversion: str = ""
-    traceparent: str | None = None
+    subject: _Attribute = ""
+    datacontenttype: _Attribute = "application/json"
+    scheme: _Attribute = ""
+    correlationid: _Attribute = ""
+    causationid: _Attribute = ""
+    schemeversion: _Attribute = ""
+    traceparent: _Attribute | None = None
     data: dict[str, Any] = {}
 
     @property

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts.base import Message
 from shared.database import is_outage
-from shared.messaging.envelope import Envelope
+from shared.messaging.envelope import Envelope, printable
 from shared.messaging.tables import attempts, inbox, parked, schemes
 from shared.messaging.unit_of_work import NotYet, Transaction
 from shared.observability import MESSAGES, PARKED
@@ -27,6 +27,7 @@ from shared.observability import MESSAGES, PARKED
 log = logging.getLogger("riskpool.intake")
 MAX_ATTEMPTS = 6
 MAX_WAITS = 60
+FAULTS_TOLD = 8
 BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 
 
@@ -55,14 +56,22 @@ class Incoming:
 
     @property
     def body_sha256(self) -> bytes:
-        """What tells two bodies under one id apart: the data, or all bytes where there is no readable data."""
-        data = json.dumps(self.envelope.data, sort_keys=True).encode() if self.envelope else self.raw.data
+        """What tells two bodies under one id apart: name and data, or all bytes where there is no readable data."""
+        data = json.dumps([self.name, self.envelope.data], sort_keys=True).encode() if self.envelope else self.raw.data
         return hashlib.sha256(data).digest()
+
+    @property
+    def label(self) -> str:
+        """Its name for the metrics, where a stranger must not invent names."""
+        return self.name if self.message is not None else "unknown"
 
 
 def describe(error: ValidationError) -> str:
-    """A validation error as fields and messages, without the input's values."""
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors(include_input=False))
+    """A validation error as fields and messages, without the input's values: the first few, for a receipt must be small."""
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    told = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in faults[:FAULTS_TOLD]]
+    more = [f"and {len(faults) - FAULTS_TOLD} more"] if len(faults) > FAULTS_TOLD else []
+    return printable("; ".join([*told, *more]), 1000)
 
 
 Handle = Callable[[Transaction, Incoming], Awaitable[None]]
@@ -84,7 +93,7 @@ class Intake:
 
     async def take(self, raws: Sequence[Msg]) -> None:
         """Handle a batch: ack after commit; on an outage give everything back, slowly; lose nothing."""
-        batch = [self.read(raw) for raw in raws]
+        batch = [self._read(raw) for raw in raws]
         try:
             try:
                 await self._transaction(batch)
@@ -99,6 +108,13 @@ class Intake:
         except Exception as error:
             log.warning("given back", extra={"consumer": self.consumer, "count": len(batch), "error": repr(error)[:300]})
             await asyncio.gather(*(self._give_back(one, 1) for one in batch if not one.raw.is_acked))
+
+    def _read(self, raw: Msg) -> Incoming:
+        try:
+            return self.read(raw)
+        except Exception as error:
+            meta = raw.metadata
+            return Incoming(raw, meta.stream, f"{meta.stream}:{meta.sequence.stream}", "", "", error=repr(error)[:300])
 
     async def _one(self, one: Incoming) -> None:
         try:
@@ -147,7 +163,7 @@ class Intake:
                 new.discard(place)
                 fresh.append(one)
                 continue
-            MESSAGES.labels(self.kind, one.name, "repeated").inc()
+            MESSAGES.labels(self.kind, one.label, "repeated").inc()
             if one.institution and await self._body_of(connection, one) != one.body_sha256:
                 raise MismatchedBody(f"event id {one.id!r} was used before with another body")
         return fresh
@@ -173,20 +189,22 @@ class Intake:
             meta = one.raw.metadata
             row: dict[str, Any] = {
                 "consumer": self.consumer, "stream": meta.stream, "stream_seq": meta.sequence.stream, "message_id": one.id,
-                "subject": one.raw.subject, "headers": json.loads(json.dumps(one.raw.headers or {})), "body": one.raw.data,
-                "error": f"{type(error).__name__}: {error}".replace("\x00", "")[:2000],
-                "trace": "".join(traceback.format_exception(error))[-8000:].replace("\x00", ""),
+                "subject": printable(one.raw.subject, 2000), "body": one.raw.data,
+                "headers": {printable(k, 200): printable(v, 2000) for k, v in (one.raw.headers or {}).items()},
+                "error": printable(f"{type(error).__name__}: {error}", 2000),
+                "trace": "".join(traceback.format_exception(error))[-8000:].encode(errors="replace").decode().replace("\0", ""),
             }
             await connection.execute(insert(parked).values(row).on_conflict_do_nothing())
             if self.answer_unreadable and not mismatch:
                 mark = {"consumer": self.consumer, "source": one.source, "message_id": one.id, "body_sha256": one.body_sha256}
-                await connection.execute(insert(inbox).values(mark).on_conflict_do_nothing())
-                transaction = self.begin(connection)
-                await self.answer_unreadable(transaction, one)
-                await transaction.flush()
+                write = insert(inbox).values(mark).on_conflict_do_nothing().returning(inbox.c.message_id)
+                if (await connection.execute(write)).one_or_none():  # else another replica answered meanwhile
+                    transaction = self.begin(connection)
+                    await self.answer_unreadable(transaction, one)
+                    await transaction.flush()
         PARKED.inc()
-        MESSAGES.labels(self.kind, one.name, "parked").inc()
-        log.error("parked", extra={"consumer": self.consumer, "id": one.id, "subject": one.raw.subject, "error": row["error"]})
+        MESSAGES.labels(self.kind, one.label, "parked").inc()
+        log.error("parked", extra={"consumer": self.consumer, "id": one.id, "subject": row["subject"], "error": row["error"]})
 
     async def _give_back(self, one: Incoming, count: int) -> None:
         delay = BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS)) - 1 if count else 0]

@@ -4,21 +4,21 @@ from datetime import date
 
 import pytest
 
-from services.referral.domain.bars import decide_bar
+from services.referral.domain.bars import Bar, decide_bar
 from services.referral.domain.screening import decide_note
 from shared.contracts.commands import BarEnterprise, RecordFinding
 from shared.contracts.referral import FinancingFailureNoted
 from tests.referral.stories import (
-    A,
-    B,
     MATERIALS,
     POLICY,
     TODAY,
+    A,
+    B,
     accepted,
     after,
     bar_after,
-    finding,
     financed,
+    finding,
     holder,
     person,
     referred,
@@ -61,8 +61,8 @@ def test_the_size_is_found_or_the_missing_figure_is_named(
 
 @pytest.mark.parametrize(
     ("party", "day", "result"),
-    [("enterprise", "2024-03-02", "fail"), ("actual_controller", "2026-03-01", "fail"), ("enterprise", "2024-03-01", "pass"),
-     ("supplier", "2025-01-01", "flag"), ("supplier", "2020-01-01", "pass")],
+    [("enterprise", "2024-03-02", "fail"), ("actual_controller", "2026-03-01", "fail"),
+     ("enterprise", "2024-03-01", "pass"), ("supplier", "2025-01-01", "flag"), ("supplier", "2020-01-01", "pass")],
 )
 def test_an_adverse_record_counts_for_24_months_before_the_referral(party: str, day: str, result: str) -> None:
     case = referred(adverse_records=[{"party": party, "kind": "行政处罚", "date": day}])
@@ -106,13 +106,13 @@ def test_priority_tags_are_shown_and_never_refuse() -> None:
     assert finding("priority.sector", referred()).result == "pass"
 
 
-def _bar_of(uscc: str, day: date, representative: str = "R-1") -> object:
-    case = referred(uscc, legal_representative=person(representative))
-    return decide_bar(case, None, BarEnterprise(uscc=uscc, reason="骗贷"), day, POLICY)
+def _bar_of(uscc: str) -> Bar:
+    case = referred(uscc, legal_representative=person("R-1"))
+    return bar_after(decide_bar(case, None, BarEnterprise(uscc=uscc, reason="骗贷"), TODAY, POLICY))
 
 
 def test_a_bar_reaches_the_enterprise_its_representative_and_that_persons_enterprises() -> None:
-    bars = (bar_after(_bar_of(B, TODAY)),)  # type: ignore[arg-type]
+    bars = (_bar_of(B),)
     links = {
         "enterprise": referred(B),
         "legal_representative": referred(A, legal_representative=person(" r-1")),
@@ -126,7 +126,7 @@ def test_a_bar_reaches_the_enterprise_its_representative_and_that_persons_enterp
 
 
 def test_a_bar_ends_after_three_years() -> None:
-    bars = (bar_after(_bar_of(B, TODAY)),)  # type: ignore[arg-type]
+    bars = (_bar_of(B),)
     assert finding("eligible.bar", referred(B), today=date(2029, 3, 2), bars=bars).result == "fail"
     assert finding("eligible.bar", referred(B), today=date(2029, 3, 3), bars=bars).result == "pass"
 

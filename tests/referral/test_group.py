@@ -5,14 +5,15 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.referral.domain.case import Case
 from services.referral.domain.group import Firm, affiliates, holdings
-from tests.referral.stories import A, B, C, D, finding, financed, holder, person, referred
+from tests.referral.stories import A, B, C, D, financed, finding, holder, person, referred
 
 QUARTER = Decimal("0.25")
 
 
-def once(case: object, *others: object) -> tuple[str, str]:
-    found = finding("eligible.once", case, *others)  # type: ignore[arg-type]
+def once(case: Case, *others: Case) -> tuple[str, str]:
+    found = finding("eligible.once", case, *others)
     return found.result, found.figures.get("link", found.figures.get("reason", ""))
 
 

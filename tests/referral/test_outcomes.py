@@ -21,12 +21,12 @@ from shared.contracts.pool import CompensationSettled
 from shared.contracts.referral import CompensationCounted, DepartmentFlagged, ReferralClosed
 from shared.contracts.review import CaseClosed, FinancingExhausted, FinancingFailed, LoanCovered, PrincipalRepaid
 from tests.referral.stories import (
+    POLICY,
+    TODAY,
     A,
     B,
     C,
     D,
-    POLICY,
-    TODAY,
     accepted,
     financed,
     holder,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.referral.domain.case import Case
 from services.referral.domain.findings import Surroundings
 from services.referral.domain.screening import decide_screen
 from services.referral.policy import ReferralPolicy
@@ -9,12 +10,12 @@ from shared.contracts.commands import ScreenReferral, Waiver
 from shared.contracts.referral import EnterpriseAdmitted
 from shared.decisions import Decision
 from tests.referral.stories import (
+    POLICY,
+    TODAY,
     A,
     B,
     C,
     D,
-    POLICY,
-    TODAY,
     accepted,
     financed,
     holder,
@@ -27,14 +28,15 @@ from tests.referral.stories import (
 
 
 def screen(
-    case: object, decision: str, *others: object, reason: str | None = None, waivers: tuple[tuple[str, str], ...] = (),
+    case: Case | None, decision: str, *others: Case, reason: str | None = None,
+    waivers: tuple[tuple[str, str], ...] = (),
     policy: ReferralPolicy = POLICY,
 ) -> Decision:
     command = ScreenReferral.model_validate({
         "uscc": A, "decision": decision, "reason": reason,
         "waivers": tuple(Waiver(rule=rule, reason=why) for rule, why in waivers),
     })
-    return decide_screen(case, command, Surroundings(others), TODAY, policy)  # type: ignore[arg-type]
+    return decide_screen(case, command, Surroundings(others), TODAY, policy)
 
 
 def test_an_admission_carries_the_need_the_group_and_the_findings() -> None:
@@ -43,7 +45,7 @@ def test_an_admission_carries_the_need_the_group_and_the_findings() -> None:
     (event,) = accepted(screen(case, "admit", referred(B), referred(C), owned))
     assert isinstance(event, EnterpriseAdmitted)
     assert (event.affiliates, event.shareholders) == ((B,), (B, C))
-    assert (event.need, event.need_waived, event.recommender, event.admitted_on) == (300_000_000, False, "scitech", TODAY)
+    assert (event.need, event.need_waived, event.recommender) == (300_000_000, False, "scitech")
     assert len(event.findings) == 10
     assert then(case, screen(case, "admit")).status == "admitted"
 
@@ -57,7 +59,8 @@ def test_an_admission_carries_the_need_the_group_and_the_findings() -> None:
         ({"employees": 5000, "revenue": "900000000.00"}, "eligible.size", ""),
         ({"employees": None}, "eligible.size", "missing"),
         ({"industry": "x"}, "eligible.size", "industry"),
-        ({"adverse_records": [{"party": "enterprise", "kind": "失信", "date": "2026-01-01"}]}, "eligible.clean_record", ""),
+        ({"adverse_records": [{"party": "enterprise", "kind": "失信", "date": "2026-01-01"}]},
+         "eligible.clean_record", ""),
         ({"need": "5000000.01"}, "eligible.need_cap", ""),
         ({"materials": []}, "eligible.materials", ""),
         ({"actual_controller": person("X")}, "eligible.once", ""),

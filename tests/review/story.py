@@ -111,7 +111,7 @@ class Story:
             "affiliates": (), "shareholders": (), "findings": (), "admitted_on": day(on),
         }
         admitted = EnterpriseAdmitted.model_validate(facts | changes)
-        return self.fold(decide_opening(self.cases.get(uscc), admitted))
+        return self.fold(decide_opening(self.cases.get(uscc), admitted, POLICY))
 
     def open_round(self, uscc: str = A, seats: tuple[str, ...] = SEATS, on: str = "2026-01-15") -> Decision:
         command = commands.OpenRatingRound(uscc=uscc, seats=seats)

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,6 +18,7 @@ from services.review.aggregates import AGREEMENTS, BATCHES, CASES, HIGH_QUOTAS, 
 from services.review.domain.cases import Case
 from services.review.domain.loans import Loan
 from services.review.handlers import cases as handlers
+from shared.aggregates import Aggregate
 from shared.contracts import commands, gateway, partners, referral
 from shared.contracts.commands import Person
 from shared.contracts.registry import EVENTS
@@ -28,7 +30,7 @@ from shared.scheme.loader import load_scheme
 from tests.conftest import Postgres
 from tests.review.story import SEATS, A, B, C, day
 
-AGGREGATES = (CASES, AGREEMENTS, HIGH_QUOTAS, LOANS, BATCHES, SUBSIDIES)
+AGGREGATES: tuple[Aggregate[Any], ...] = (CASES, AGREEMENTS, HIGH_QUOTAS, LOANS, BATCHES, SUBSIDIES)
 SCHEME = load_scheme("yanqing")
 
 
@@ -177,21 +179,21 @@ async def test_the_stored_state_is_the_fold_of_the_announced_events(desk: Desk) 
     await desk.rate(A)
     await desk.push(A)
     await desk.disburse(A, "A-0001")
-    folded: dict[tuple[str, str], object] = {}
+    folded: dict[tuple[str, str], Any] = {}
     async with desk.engine.connect() as connection:
         for row in await connection.execute(select(outbox.c.name, outbox.c.payload).order_by(outbox.c.id)):
             event = EVENTS["review", row.name].model_validate_json(json.dumps(json.loads(row.payload)["data"]))
             for aggregate in AGGREGATES:
                 for key in aggregate.keys(event):
                     place = (aggregate.name, key)
-                    folded[place] = aggregate.evolve(folded.get(place), event)  # type: ignore[arg-type]
+                    folded[place] = aggregate.evolve(folded.get(place), event)
         stored = Transaction(connection, "review", AGGREGATES)
         assert set(folded) == {
             ("cases", A), ("loans", "A-0001"), ("agreements", "bank-a"), ("agreements", "guarantor-a")
         }
         for aggregate in AGGREGATES:
             for (name, key), state in folded.items():
-                assert name != aggregate.name or await stored.load(SCHEME.id, aggregate, key) == state  # type: ignore[arg-type]
+                assert name != aggregate.name or await stored.load(SCHEME.id, aggregate, key) == state
 
 
 async def test_the_database_refuses_a_second_loan_of_an_enterprise_and_more_outstanding_than_lent(desk: Desk) -> None:

@@ -32,6 +32,7 @@ def build_api(app: FastAPI, service: Service) -> None:
     ):
         app.include_router(router)
     openapi.install(app)
+    app.state.feed = feed
     _run_beside(app, service, closing, feed)
 
 

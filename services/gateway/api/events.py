@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -18,6 +18,7 @@ from services.gateway.queries.events import event_list, last_position
 from services.gateway.views import EventView, Page
 from shared.messaging.service import Service
 
+StillValid = Callable[[], Awaitable[bool]]
 LARGEST = 2**63 - 1
 POLL_SECONDS = 0.25
 HEARTBEAT_SECONDS = 15.0
@@ -95,7 +96,7 @@ def event_routes(service: Service, feed: Feed) -> APIRouter:
         name = _short(kind)
         if "text/event-stream" in request.headers.get("accept", ""):
             start = await _start(service, request, after)
-            stream = live(service, feed, request, caller, start, name, about)
+            stream = live(feed, caller.scheme.id, start, name, about, _token_is_valid(service, bearer_of(request)))
             return StreamingResponse(
                 stream, media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             )
@@ -128,26 +129,30 @@ async def _start(service: Service, request: Request, after: int | None) -> int:
         return await last_position(connection)
 
 
+def _token_is_valid(service: Service, token: str) -> StillValid:
+    async def still_valid() -> bool:
+        async with service.engine.connect() as connection:
+            return await holder_of(connection, token, service.clock.now()) is not None
+
+    return still_valid
+
+
 async def live(
-    service: Service, feed: Feed, request: Request, caller: Caller, after: int, kind: str | None, about: str | None
+    feed: Feed, scheme: str, after: int, kind: str | None, about: str | None, still_valid: StillValid
 ) -> AsyncIterator[bytes]:
-    """Events as they come, a comment when nothing does; ends with the token, the client or the server."""
-    token = bearer_of(request)
+    """Events as they come, a comment when none does; ends with the caller's right to read, the client or the server."""
     yield b"retry: 1000\n: connected\n\n"
     with feed.listening():
         while not feed.closing.event.is_set():
-            async with service.engine.connect() as connection:
+            async with feed.service.engine.connect() as connection:
                 newest = await last_position(connection)
-                page = await event_list(
-                    connection, caller.scheme.id, after=after, kind=kind, about=about, limit=500, cursor=None
-                )
+                page = await event_list(connection, scheme, after=after, kind=kind, about=about, limit=500, cursor=None)
             for event in page.items:
                 yield f"id: {event.position}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n".encode()
             after = page.items[-1].position if page.next_cursor else max(after, newest)
             if page.next_cursor or feed.position > newest:
                 continue
             if not await feed.moved(HEARTBEAT_SECONDS):
-                async with service.engine.connect() as connection:
-                    if await holder_of(connection, token, service.clock.now()) is None:
-                        return
+                if not await still_valid():
+                    return
                 yield b": heartbeat\n\n"

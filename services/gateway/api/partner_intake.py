@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from services.gateway.api.responses import PROBLEMS
 from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.business_days import announce_through, current_day
 from services.gateway.queries.events import receipt_view
+from services.gateway.store import keep_submission
 from services.gateway.views import ReceiptView
 from shared.clock import business_date
 from shared.contracts.registry import PARTNER_EVENTS
@@ -48,6 +50,16 @@ class _Attributes(BaseModel):
     time: AwareDatetime
 
 
+@dataclass(frozen=True)
+class Report:
+    """One event on its way to the bus: its id, its business time, its data and its envelope as bytes."""
+
+    id: str
+    moment: datetime
+    data: Any
+    envelope: bytes
+
+
 def partner_routes(service: Service) -> APIRouter:
     """``POST /partner-events/{Name}``: known events each with its schema, unknown ones are submitted all the same."""
     router = APIRouter(prefix="/v1/schemes/{scheme}/partner-events", tags=["partner events"])
@@ -59,14 +71,14 @@ def partner_routes(service: Service) -> APIRouter:
     }
     caller_of = Depends(caller_dependency(service))
 
-    async def submit(
+    async def endpoint(
         request: Request, name: EventName, caller: Caller = caller_of, key: KeyHeader = None, time: TimeHeader = None
     ) -> JSONResponse:
         return await take_in(service, caller, request, name)
 
     router.add_api_route(
         "/{name}",
-        submit,
+        endpoint,
         methods=["POST"],
         operation_id="submitPartnerEvent",
         response_model=ReceiptView,
@@ -81,32 +93,44 @@ def partner_routes(service: Service) -> APIRouter:
 
 
 async def take_in(service: Service, caller: Caller, request: Request, name: str) -> JSONResponse:
-    """Publish one event for the calling institution and wait for its receipt."""
+    """Read one event from a request, publish it for the calling institution and answer with its receipt."""
     if not _NAME.fullmatch(name):
         raise Problem(404, "unknown", "path", {"path": request.url.path[:200]}, scheme=caller.scheme)
     body = await read_body(request, CLOUDEVENT)
+    needs_institution(caller)
+    report = await _report(service, caller, request, name, body)
+    receipt = await submit(service, caller, name, report)
+    location = receipt_path(caller.scheme.id, report.id)
+    if receipt is None:
+        stored = {"event_id": report.id, "event": name, "institution": caller.organisation, "location": location}
+        return JSONResponse(stored, 202, headers={"Location": location})
+    return _answer(caller, receipt, location)
+
+
+def needs_institution(caller: Caller) -> None:
+    """Problem 403 unless an institution with an agreement calls."""
     if caller.is_agency:
         raise Problem(403, "permission", "institutions_only", scheme=caller.scheme)
     if not caller.kind:
         raise Problem(403, "permission", "unknown_sender", {"sender": caller.organisation}, scheme=caller.scheme)
-    event_id, moment, envelope = await _enveloped(service, caller, request, name, body)
-    await announce_through(service, caller.scheme.id, business_date(moment))
+
+
+async def submit(service: Service, caller: Caller, name: str, report: Report) -> ReceiptView | None:
+    """Publish a report after the business days before it; its receipt, or None when there is none after ten seconds."""
+    async with service.engine.begin() as connection:
+        same = await keep_submission(connection, caller.scheme.id, caller.organisation, report.id, name, report.data)
+    if not same:
+        raise Problem(409, "idempotency.mismatch", figures={"key": report.id}, scheme=caller.scheme)
+    await announce_through(service, caller.scheme.id, business_date(report.moment))
     try:
-        await service.bus.submit(caller.organisation, caller.scheme.id, name, envelope, event_id)
+        await service.bus.submit(caller.organisation, caller.scheme.id, name, report.envelope, report.id)
     except (ServiceUnavailable, AttributeError):
         raise Problem(503, "unavailable", scheme=caller.scheme, headers={"Retry-After": "1"}) from None
-    receipt = await _receipt(service, caller, event_id)
-    location = receipt_path(caller.scheme.id, event_id)
-    if receipt is None:
-        body_202 = {"event_id": event_id, "event": name, "institution": caller.organisation, "location": location}
-        return JSONResponse(body_202, 202, headers={"Location": location})
-    return _answer(caller, receipt, location)
+    return await _receipt(service, caller, report.id)
 
 
-async def _enveloped(
-    service: Service, caller: Caller, request: Request, name: str, body: bytes
-) -> tuple[str, datetime, bytes]:
-    """The event's id, its business time and its envelope: the caller's own, or one made around bare data."""
+async def _report(service: Service, caller: Caller, request: Request, name: str, body: bytes) -> Report:
+    """The event of a request: the caller's own envelope, or one made around bare data."""
     try:
         content: Any = from_json(body)
     except ValueError as error:
@@ -116,7 +140,12 @@ async def _enveloped(
     if "specversion" in content:
         return await _own_envelope(service, caller, content, body)
     event_id, moment = idempotency_key(request), await business_moment(service, caller.scheme, request)
-    made = {
+    return enveloped(caller, name, event_id, moment, content, body)
+
+
+def enveloped(caller: Caller, name: str, event_id: str, moment: datetime, data: Any, body: bytes) -> Report:
+    """Bare data in an envelope of the calling institution; ``body`` is the data's JSON as it came."""
+    attributes = {
         "specversion": "1.0",
         "id": event_id,
         "source": f"/partners/{caller.organisation}",
@@ -125,23 +154,21 @@ async def _enveloped(
         "datacontenttype": "application/json",
         "scheme": caller.scheme.id,
     }
-    return event_id, moment, json.dumps(made).encode()[:-1] + b', "data": ' + body + b"}"
+    return Report(event_id, moment, data, json.dumps(attributes).encode()[:-1] + b', "data": ' + body + b"}")
 
 
-async def _own_envelope(
-    service: Service, caller: Caller, content: dict[str, Any], body: bytes
-) -> tuple[str, datetime, bytes]:
+async def _own_envelope(service: Service, caller: Caller, content: dict[str, Any], body: bytes) -> Report:
     try:
         attributes = _Attributes.model_validate(content)
     except ValidationError as error:
         raise malformed_body(error, caller.scheme) from None
     if not _ID.fullmatch(attributes.id):
         raise malformed_field("id", "must be 1 to 200 characters without control characters", caller.scheme)
-    if service.clock.mode == "server":
-        return attributes.id, service.clock.now(), body
-    moment = parse_moment(attributes.time.isoformat())
-    check_step(await current_day(service, caller.scheme.id), business_date(moment))
-    return attributes.id, moment, body
+    moment = service.clock.now()
+    if service.clock.mode == "message":
+        moment = parse_moment(attributes.time.isoformat(), "time")
+        check_step(await current_day(service, caller.scheme.id), business_date(moment))
+    return Report(attributes.id, moment, content.get("data"), body)
 
 
 async def _receipt(service: Service, caller: Caller, event_id: str) -> ReceiptView | None:

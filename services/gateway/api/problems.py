@@ -167,4 +167,4 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("request failed", exc_info=error, extra={"path": request.url.path[:200]})
-    return Problem(500, "internal").response(request)
+    return Problem(500, "internal", headers={"Connection": "close"}).response(request)

@@ -77,7 +77,7 @@ async def business_moment(service: Service, scheme: Scheme, request: Request) ->
     return moment
 
 
-def parse_moment(text: str) -> datetime:
+def parse_moment(text: str, field: str = "Riskpool-Time") -> datetime:
     """A moment with offset, or the beginning of a day in Asia/Shanghai; Problem 422 for anything else."""
     try:
         moment = midnight(date.fromisoformat(text)) if _DAY.fullmatch(text) else datetime.fromisoformat(text)
@@ -86,7 +86,7 @@ def parse_moment(text: str) -> datetime:
         return moment.astimezone(SHANGHAI)
     except ValueError:
         message = "must be a date (2026-03-02) or a time with offset (2026-03-02T09:30:00+08:00) from 2000 to 2199"
-        raise malformed_field("Riskpool-Time", message) from None
+        raise malformed_field(field, message) from None
 
 
 def check_step(current: date | None, wanted: date) -> None:

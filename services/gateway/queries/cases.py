@@ -1,5 +1,6 @@
 """Cases: the need list, one case whole, and the yearly limit of high ratings."""
 
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Date, Integer, Row, Select, Text, case, cast, func, literal, or_, select
@@ -61,7 +62,7 @@ async def case_list(
         query = query.where(STATUS.in_((status,)))
     if recommender is not None:
         query = query.where(cases.c.recommender == recommender)
-    referred_on = func.coalesce(cases.c.referred_on, cast("0001-01-01", Date))
+    referred_on = func.coalesce(cases.c.referred_on, literal(date.min, Date))
     return await page(
         connection,
         query,

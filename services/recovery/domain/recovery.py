@@ -30,9 +30,9 @@ class Due(Shape):
     due_on: Day
     flagged: bool = False
 
-    def open_fen(self, remitted_fen: int) -> int:
-        """What of this share is not covered when remittances pay the oldest share first."""
-        return max(0, min(self.amount_fen, self.through_fen - remitted_fen))
+    def open_fen(self, covered_fen: int) -> int:
+        """What of this share is not covered when money covers the oldest share first."""
+        return max(0, min(self.amount_fen, self.through_fen - covered_fen))
 
 
 class Proposal(Shape):
@@ -81,6 +81,11 @@ class Recovery(Shape):
         return max(0, self.paid_fen - self.remitted_fen - self.returned_fen)
 
     @property
+    def covered_fen(self) -> int:
+        """How far the shares are covered: by remittances, or because a clawback left less to return than they say."""
+        return max(self.remitted_fen, self.pool_share_fen - self.outstanding_fen)
+
+    @property
     def net_loss_fen(self) -> int:
         """What of the compensation neither a recovery's share nor a clawback covers."""
         return max(0, self.paid_fen - self.pool_share_fen - self.returned_fen)
@@ -92,7 +97,7 @@ class Recovery(Shape):
     def overdue_on(self, day: date) -> tuple[Due, ...]:
         """The shares past their due date, not covered and not flagged yet."""
         late = (due for due in self.dues if due.due_on < day and not due.flagged)
-        return tuple(due for due in late if due.open_fen(self.remitted_fen) and self.outstanding_fen)
+        return tuple(due for due in late if due.open_fen(self.covered_fen))
 
 
 def recovery_keys(event: Event) -> tuple[str, ...]:
@@ -167,5 +172,5 @@ def _flagged(due: Due) -> Due:
 
 
 def _with_next_due(state: Recovery) -> Recovery:
-    days = [due.due_on for due in state.dues if not due.flagged] if state.outstanding_fen else []
+    days = [due.due_on for due in state.dues if not due.flagged and due.open_fen(state.covered_fen)]
     return state.model_copy(update={"next_due_on": min(days, default=None)})

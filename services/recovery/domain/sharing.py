@@ -71,7 +71,8 @@ def decide_collect(
     shared = RecoveryShared(
         uscc=recovery.uscc, loan_no=recovery.loan_no, amount=collected.amount, base=base_fen,
         pool_share=pool_share_fen, institution_share=collected.amount - pool_share_fen, costs=collected.costs or 0,
-        collected_on=collected.collected_on, due_on=collected.collected_on + timedelta(days=policy.remit_days), by=sender,
+        collected_on=collected.collected_on, by=sender,
+        due_on=collected.collected_on + timedelta(days=policy.remit_days),
         why=policy.why(
             "recovery.share", paid=format_yuan(recovery.paid_fen), verified=format_yuan(recovery.verified_fen),
             base=format_yuan(base_fen), shared_before=format_yuan(recovery.pool_share_fen),
@@ -119,7 +120,7 @@ def _overdue(recovery: Recovery, today: date, policy: RecoveryPolicy) -> list[Re
     return [
         RemittanceOverdue(
             uscc=recovery.uscc, loan_no=recovery.loan_no, share_no=due.share_no, due_on=due.due_on,
-            amount=min(due.open_fen(recovery.remitted_fen), recovery.outstanding_fen),
+            amount=due.open_fen(recovery.covered_fen),
             why=policy.why("recovery.remit", due_on=due.due_on.isoformat(), today=today.isoformat(),
                            days=str(policy.remit_days)),
         )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from services.review.domain.cases import Case
 from services.review.domain.coverage import close
+from services.review.domain.panel import freed_slot
 from services.review.policy import ReviewPolicy
 from shared.contracts.referral import EnterpriseAdmitted, EnterpriseBarred
 from shared.contracts.review import CaseBarred, CaseOpened
@@ -15,11 +16,12 @@ def identity(number: str) -> str:
     return number.strip().upper()
 
 
-def decide_opening(case: Case | None, admitted: EnterpriseAdmitted) -> Accepted:
+def decide_opening(case: Case | None, admitted: EnterpriseAdmitted, policy: ReviewPolicy) -> Accepted:
     """Open the case of an admitted enterprise; a financed one stays as it is (三(二), 三(三))."""
     if case is not None and case.status == "financed":
         return Accepted(duplicate=True)
     return Accepted((
+        *(freed_slot(case, policy) if case else ()),
         CaseOpened(
             uscc=admitted.uscc,
             name=admitted.name,

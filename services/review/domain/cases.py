@@ -97,7 +97,7 @@ def evolve_case(case: Case | None, event: Event) -> Case | None:
 def _opened(before: Case | None, event: CaseOpened) -> Case:
     lifetime: dict[str, object] = {}
     if before:
-        kept = ("round", "failures", "barred_on", "barred_until", "quota_year")
+        kept = ("round", "failures", "barred_on", "barred_until")
         lifetime = {name: getattr(before, name) for name in kept}
     return Case(
         uscc=event.uscc,

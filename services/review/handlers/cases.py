@@ -75,7 +75,7 @@ async def loan_disbursed(uow: UnitOfWork, report: partners.LoanDisbursed) -> Dec
 
 async def enterprise_admitted(uow: UnitOfWork, admitted: referral.EnterpriseAdmitted) -> Decision:
     """Open the case of an admitted enterprise."""
-    return admission.decide_opening(await uow.load(CASES, admitted.uscc), admitted)
+    return admission.decide_opening(await uow.load(CASES, admitted.uscc), admitted, uow.policy(ReviewPolicy))
 
 
 async def enterprise_barred(uow: UnitOfWork, barred: referral.EnterpriseBarred) -> Decision:

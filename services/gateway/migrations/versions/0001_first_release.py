@@ -254,6 +254,16 @@ def upgrade() -> None:
     )
     op.create_index("sanctions_institution", "sanctions", ["scheme", "institution"], unique=False)
     op.create_table(
+        "submissions",
+        sa.Column("scheme", sa.Text(), nullable=False),
+        sa.Column("institution", sa.Text(), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("body_sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("submitted_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("scheme", "institution", "event_id"),
+        comment="What institutions reported over HTTP: one id never stands for two contents.",
+    )
+    op.create_table(
         "tokens",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("scheme", sa.Text(), nullable=False),

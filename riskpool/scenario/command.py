@@ -1,0 +1,110 @@
+"""`riskpool scenario`: run a story, on a stack of its own or on one that is running, and say how it went."""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from riskpool.scenario.report import Outcome, print_outcome
+from riskpool.scenario.runner import run_scenario, scheme_of
+from riskpool.scenario.story import Step, Story, StoryError, load_story
+from riskpool.scenario.text import read_yaml
+from riskpool.supervisor import StackError
+
+TOKENS_VARIABLE = "RISKPOOL_TOKENS"
+
+
+def scenario(
+    file: Annotated[Path, typer.Argument(help="The story (docs/scenarios.md).", exists=True, dir_okay=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")] = False,
+    url: Annotated[str | None, typer.Option(help="Run against this gateway instead of a stack of its own.")] = None,
+    nats: Annotated[str | None, typer.Option(help="With --url: the bus, for partner events; without it they go over HTTP.")] = None,
+    tokens: Annotated[
+        Path | None, typer.Option(help=f"With --url: a YAML file organisation: token (else ${TOKENS_VARIABLE} holds its path or text).")
+    ] = None,
+    scheme: Annotated[str | None, typer.Option(help="With --url: run under this scheme's id instead of the story's.")] = None,
+    duplicate: Annotated[bool, typer.Option("--duplicate", help="Deliver and send every message twice.")] = False,
+    shuffle: Annotated[int | None, typer.Option(help="Delay and reorder deliveries of different cases, by this seed.")] = None,
+) -> None:
+    """Run a story through the system's public doors. Exit 0 when every step and expectation held, else 1."""
+    console = Console(stderr=as_json, highlight=False)
+    try:
+        story = load_story(file)
+        given = _given_tokens(tokens) if url else None
+        with _bar(console) as (step, status):
+            if url and given:
+                run = run_scenario(
+                    file, api_url=url, nats_url=nats, tokens=given, duplicate=duplicate, seed=shuffle, scheme=scheme, progress=step
+                )
+            else:
+                run = _on_own_stack(story, duplicate, shuffle, step, status)
+            outcome = asyncio.run(run)
+    except (StoryError, StackError) as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"riskpool: {error}", markup=False)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps(outcome.document(), ensure_ascii=False, indent=2))
+    else:
+        print_outcome(console, outcome)
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+async def _on_own_stack(
+    story: Story, duplicate: bool, shuffle: int | None, step: Callable[[int, int, Step], None], status: Callable[[str], None]
+) -> Outcome:
+    from riskpool.scenario.embedded import make_tokens, organisations_of, temporary_stack
+
+    scheme_id = scheme_of(story)
+    schemes = (story.scheme_file,) if story.scheme_file else ()
+    async with temporary_stack(schemes, duplicate=duplicate, shuffle=shuffle, progress=status) as stack:
+        tokens = await make_tokens(stack.database_url("gateway"), scheme_id, organisations_of(story))
+        return await run_scenario(
+            story.path, api_url=stack.api_url, nats_url=stack.nats_url, tokens=tokens, duplicate=duplicate, seed=shuffle,
+            progress=step,
+        )
+
+
+def _given_tokens(file: Path | None) -> Callable[[str], str]:
+    """Tokens by organisation from a YAML file, or from the variable: its path or its text."""
+    told = os.environ.get(TOKENS_VARIABLE, "")
+    if file is None and told and "\n" not in told and Path(told).is_file():
+        file = Path(told)
+    if file is None and not told:
+        raise StoryError(f"--url needs the organisations' tokens: --tokens FILE, or the variable {TOKENS_VARIABLE}")
+    try:
+        text = file.read_text(encoding="utf-8") if file else told
+    except OSError as error:
+        raise StoryError(f"the tokens {file} cannot be read: {error.strerror}") from None
+    known: Any = read_yaml(text, "the tokens")
+    if not isinstance(known, dict):
+        raise StoryError("the tokens are written organisation: token, a line each")
+
+    def token(organisation: str) -> str:
+        if organisation not in known:
+            raise StoryError(f"there is no token of {organisation}; the tokens given are of {', '.join(map(str, known))}")
+        return str(known[organisation])
+
+    return token
+
+
+@contextmanager
+def _bar(console: Console) -> Any:
+    """A progress bar: one callback for the story's steps, one for the stack's."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("starting", total=None)
+
+        def on_step(number: int, total: int, step: Step) -> None:
+            progress.update(task, completed=number - 1, total=total, description=f"{step.on} {step.expect or step.do}")
+
+        def on_stack(said: str) -> None:
+            progress.update(task, description=f"ready: {said}")
+
+        yield on_step, on_stack
