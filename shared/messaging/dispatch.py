@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,9 @@ from shared.contracts.review import AgreementSigned
 from shared.database import is_outage
 from shared.decisions import Decision, Refusal
 from shared.messaging.commands import Answer, answer_of, first_answer, keep_answer, parse_command, refused
-from shared.messaging.envelope import Envelope
+from shared.messaging.envelope import Envelope, printable
 from shared.messaging.intake import Incoming, describe
+from shared.messaging.reading import read_partner_event
 from shared.messaging.receipts import Receipt, announce_receipt
 from shared.messaging.tables import institutions, receipts
 from shared.messaging.unit_of_work import Transaction, UnitOfWork
@@ -63,15 +65,20 @@ class Dispatch:
 
     # -- partner events ------------------------------------------------------------------------------------------
 
+    def read_partner_event(self, raw: Msg) -> Incoming:
+        """A partner's event off the bus; what another service answers for is not judged here."""
+        one = read_partner_event(raw)
+        if not self._is_ours(one.name):
+            return replace(one, error="", institution="", message=None)
+        if not one.error and one.scheme not in self.service.schemes:
+            return replace(one, error=f"unknown scheme {one.scheme!r}")
+        return one
+
     async def partner_event(self, transaction: Transaction, one: Incoming) -> None:
         """A partner's event: decided by its handler, answered by exactly one receipt."""
         if not self._is_ours(one.name):
             return
-        assert one.envelope is not None and one.message is not None
-        if one.scheme not in self.service.schemes:
-            self._answer(transaction, one, "unreadable", None, {"problem": f"unknown scheme {one.scheme!r}"})
-            return
-        assert one.stored is not None and isinstance(one.message, PartnerEvent)
+        assert one.envelope is not None and one.stored is not None and isinstance(one.message, PartnerEvent)
         moment = self.service.clock.business_time(one.envelope.time, one.stored)
         unit = self._unit(transaction, one.envelope, one.scheme, moment, one.institution, "")
         decision = await self._decide_partner_event(unit, one, one.message)
@@ -117,7 +124,7 @@ class Dispatch:
             detail = explain("unreadable", "", figures, "zh")
         moment = (at or one.stored or self.service.clock.now()).astimezone(SHANGHAI)
         receipt = Receipt.model_validate(
-            {"event_id": one.id, "outcome": outcome, "rule": rule, "detail": detail, "at": moment}
+            {"event_id": one.id, "outcome": outcome, "rule": rule, "detail": detail and printable(detail, 1000), "at": moment}
         )
         announce_receipt(transaction, one.institution, one.scheme or "none", one.name or "none", receipt)
         MESSAGES.labels("partner", one.name if one.name in PARTNER_EVENTS else "unknown", outcome).inc()

@@ -4,6 +4,7 @@ import os
 import re
 import time as _time
 import uuid
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -37,7 +38,7 @@ class Envelope(BaseModel):
     id: _Needed
     source: _Needed
     type: _Needed
-    time: AwareDatetime
+    time: Annotated[AwareDatetime, Field(ge=datetime(1900, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC))]
     subject: _Attribute = ""
     datacontenttype: _Attribute = "application/json"
     scheme: _Attribute = ""

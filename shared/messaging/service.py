@@ -28,7 +28,7 @@ from shared.messaging.dispatch import Dispatch
 from shared.messaging.intake import Intake
 from shared.messaging.progress import progress
 from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream, ingress_stream
-from shared.messaging.reading import read_event, read_partner_event
+from shared.messaging.reading import read_event
 from shared.messaging.relay import Relay
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS, Rows, Transaction, UnitOfWork
 from shared.observability import OUTBOX, PARKED, REGISTRY, log_as_json
@@ -224,7 +224,7 @@ class Service:
                 if self.partner_events:
                     for institution in set(await self._institutions()) - bound:
                         intake = Intake(
-                            self.engine, f"partner-{institution}", read_partner_event, dispatch.partner_event, self.begin,
+                            self.engine, f"partner-{institution}", dispatch.read_partner_event, dispatch.partner_event, self.begin,
                             dispatch.unreadable, kind="partner",
                         )
                         await binding.consume(self._ingress_consumer(institution), intake.take).start()

@@ -1,5 +1,6 @@
 """The pool on a real PostgreSQL: its use cases through the unit of work, and the rules that the database keeps by itself."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import date, datetime
@@ -20,6 +21,7 @@ from shared.contracts.partners import FundsReceived, StatementIssued, TransferSe
 from shared.contracts.pool import PoolEvent
 from shared.contracts.registry import EVENTS
 from shared.contracts.review import CompensationApproved
+from shared.database import migrate
 from shared.decisions import Accepted, Decision
 from shared.messaging import tables as core
 from shared.messaging.unit_of_work import Transaction, UnitOfWork
@@ -32,14 +34,10 @@ YANQING = load_scheme("yanqing")
 
 @pytest.fixture
 async def engine(postgres: Postgres) -> AsyncIterator[AsyncEngine]:
-    url = postgres.database().replace("postgresql://", "postgresql+asyncpg://")
+    postgres.role("pool")
+    url = postgres.database()
+    await asyncio.to_thread(migrate, "pool", url, "pool")
     engine = create_async_engine(url)
-    async with engine.begin() as connection:
-        await connection.run_sync(core.metadata.create_all)
-        await connection.run_sync(tables.metadata.create_all)
-        raw = await connection.get_raw_connection()
-        assert raw.driver_connection is not None
-        await raw.driver_connection.execute(tables.ENTRIES_KEPT + tables.ENTRIES_BALANCED)
     yield engine
     await engine.dispose()
 
