@@ -3,6 +3,7 @@
 import typer
 
 from riskpool import audit, documents, token
+from riskpool.scenario.command import scenario
 from riskpool.scheme import app as scheme_app
 from riskpool.up import up
 
@@ -11,6 +12,7 @@ app = typer.Typer(help="riskpool runs a government fund that shares banks' losse
 app.add_typer(scheme_app, name="scheme")
 app.add_typer(token.app, name="token")
 app.command()(up)
+app.command()(scenario)
 app.command("audit")(audit.command)
 app.command("docs")(documents.command)
 

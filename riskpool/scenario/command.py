@@ -3,21 +3,24 @@
 import asyncio
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from riskpool.scenario.report import Outcome, print_outcome
-from riskpool.scenario.runner import run_scenario, scheme_of
-from riskpool.scenario.story import Step, Story, StoryError, load_story
-from riskpool.scenario.text import read_yaml
+from riskpool.scenario.text import StoryError, read_yaml
 from riskpool.supervisor import StackError
 
+if TYPE_CHECKING:
+    from riskpool.scenario.report import Outcome
+    from riskpool.scenario.story import Step, Story
+
+OnStep = Callable[[int, int, "Step"], None]
+OnStack = Callable[[str], None]
 TOKENS_VARIABLE = "RISKPOOL_TOKENS"
 
 
@@ -34,17 +37,23 @@ def scenario(
     shuffle: Annotated[int | None, typer.Option(help="Delay and reorder deliveries of different cases, by this seed.")] = None,
 ) -> None:
     """Run a story through the system's public doors. Exit 0 when every step and expectation held, else 1."""
+    from riskpool.scenario.report import print_outcome
+    from riskpool.scenario.runner import run_scenario
+    from riskpool.scenario.story import load_story
+
     console = Console(stderr=as_json, highlight=False)
     try:
+        if not url and (nats or tokens or scheme):
+            raise StoryError("--nats, --tokens and --scheme go with --url")
         story = load_story(file)
-        given = _given_tokens(tokens) if url else None
-        with _bar(console) as (step, status):
-            if url and given:
+        with progress_bar(console) as (on_step, on_stack):
+            if url:
                 run = run_scenario(
-                    file, api_url=url, nats_url=nats, tokens=given, duplicate=duplicate, seed=shuffle, scheme=scheme, progress=step
+                    file, api_url=url, nats_url=nats, tokens=_given_tokens(tokens), duplicate=duplicate, seed=shuffle,
+                    scheme=scheme, progress=on_step,
                 )
             else:
-                run = _on_own_stack(story, duplicate, shuffle, step, status)
+                run = on_own_stack(story, duplicate, shuffle, on_step, on_stack)
             outcome = asyncio.run(run)
     except (StoryError, StackError) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"riskpool: {error}", markup=False)
@@ -56,18 +65,20 @@ def scenario(
     raise typer.Exit(0 if outcome.ok else 1)
 
 
-async def _on_own_stack(
-    story: Story, duplicate: bool, shuffle: int | None, step: Callable[[int, int, Step], None], status: Callable[[str], None]
-) -> Outcome:
+async def on_own_stack(
+    story: "Story", duplicate: bool, shuffle: int | None, on_step: OnStep, on_stack: OnStack
+) -> "Outcome":
+    """Run a story on a stack that is started for it in a temporary directory."""
     from riskpool.scenario.embedded import make_tokens, organisations_of, temporary_stack
+    from riskpool.scenario.runner import run_scenario, scheme_of
 
     scheme_id = scheme_of(story)
     schemes = (story.scheme_file,) if story.scheme_file else ()
-    async with temporary_stack(schemes, duplicate=duplicate, shuffle=shuffle, progress=status) as stack:
+    async with temporary_stack(schemes, duplicate=duplicate, shuffle=shuffle, progress=on_stack) as stack:
         tokens = await make_tokens(stack.database_url("gateway"), scheme_id, organisations_of(story))
         return await run_scenario(
             story.path, api_url=stack.api_url, nats_url=stack.nats_url, tokens=tokens, duplicate=duplicate, seed=shuffle,
-            progress=step,
+            progress=on_step,
         )
 
 
@@ -95,13 +106,13 @@ def _given_tokens(file: Path | None) -> Callable[[str], str]:
 
 
 @contextmanager
-def _bar(console: Console) -> Any:
+def progress_bar(console: Console) -> Iterator[tuple[OnStep, OnStack]]:
     """A progress bar: one callback for the story's steps, one for the stack's."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting", total=None)
 
-        def on_step(number: int, total: int, step: Step) -> None:
+        def on_step(number: int, total: int, step: "Step") -> None:
             progress.update(task, completed=number - 1, total=total, description=f"{step.on} {step.expect or step.do}")
 
         def on_stack(said: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from riskpool.mischief import MischiefProxy
-from riskpool.scenario.runner import READER
+from riskpool.scenario.runner import READER, scheme_of
 from riskpool.scenario.story import Story
 from riskpool.stack import Stack
 
@@ -32,6 +32,14 @@ async def make_tokens(database_url: str, scheme: str, organisations: Iterable[st
     finally:
         await engine.dispose()
     return made.__getitem__
+
+
+def scheme_under_id(story: Story, scheme_id: str, directory: Path) -> Path:
+    """A scheme file with that id and the rules of the story's scheme, so that stories share a stack undisturbed."""
+    file = directory / f"{scheme_id}.toml"
+    base = story.scheme_file or scheme_of(story)
+    file.write_text(f'id = "{scheme_id}"\nextends = "{base}"\n', encoding="utf-8")
+    return file
 
 
 @asynccontextmanager

@@ -224,8 +224,8 @@ class Service:
                 if self.partner_events:
                     for institution in set(await self._institutions()) - bound:
                         intake = Intake(
-                            self.engine, f"partner-{institution}", dispatch.read_partner_event, dispatch.partner_event, self.begin,
-                            dispatch.unreadable, kind="partner",
+                            self.engine, f"partner-{institution}", dispatch.read_partner_event, dispatch.partner_event,
+                            self.begin, dispatch.unreadable, kind="partner",
                         )
                         await binding.consume(self._ingress_consumer(institution), intake.take).start()
                         bound.add(institution)

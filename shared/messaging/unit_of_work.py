@@ -22,6 +22,7 @@ P = TypeVar("P", bound=Policy)
 Rows = Callable[["UnitOfWork", str, Event], Awaitable[None]]
 EVENTS = "EVENTS"
 RECEIPTS = "RECEIPTS"
+MOST_BYTES = 900_000  # the bus carries 1 MiB: a larger row could never be published, and no row after it
 
 
 class NotYet(Exception):
@@ -181,7 +182,10 @@ class UnitOfWork:
 
     def announce(self, event_id: str, stream: str, subject: str, name: str, envelope: dict[str, Any]) -> None:
         """Put one message into the outbox of this transaction."""
+        payload = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
+        if len(payload.encode()) > MOST_BYTES:
+            raise ValueError(f"{name} is too large for the bus: {len(payload)} characters")
         self.transaction.announcements.append({
             "event_id": event_id, "scheme": self.scheme.id, "stream": stream, "subject": subject, "name": name,
-            "payload": json.dumps(envelope, ensure_ascii=False, separators=(",", ":")),
+            "payload": payload,
         })

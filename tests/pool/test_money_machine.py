@@ -6,9 +6,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from shared.contracts.pool import CompensationInstructed, PoolEvent
+from shared.contracts.pool import CompensationInstructed, PoolEvent, SubsidyInstructed
 from shared.decisions import Accepted, Decision
 from tests.pool.world import DEFAULT, World, item
 
@@ -118,7 +125,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        changes = {"sources": {"policy_fund": 60, "inclusive_award": 40}, "crossing": self.crossing, "measure": self.measure}
+        sources = {"policy_fund": 60, "inclusive_award": 40}
+        changes = {"sources": sources, "crossing": self.crossing, "measure": self.measure}
         self.world = World(DEFAULT.model_copy(update=changes), capital=False)
         self.world.today = self.world.today.replace(year=2027)
         self.model = Model(self.crossing, self.measure)
@@ -128,7 +136,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.order: list[str] = []
         self.number = 0
         self.steps_checked = 0
-        for source, amount in (("policy_fund", 60), ("inclusive_award", 40)):
+        for source, amount in sources.items():
             self.happen(self.world.inject, source, amount, f"CAP-{source}")
             self.model.income(amount)
 
@@ -237,9 +245,8 @@ class PoolMachine(RuleBasedStateMachine):
     def agrees_with_the_model(self) -> None:
         fund, model = self.world.fund, self.model
         for event in self.world.events[self.steps_checked:]:
-            if item := getattr(event, "item", None):
-                if type(event).__name__.endswith("Instructed"):
-                    self.open[event.disbursement_id] = (item.number, event.amount)  # type: ignore[attr-defined]
+            if isinstance(event, CompensationInstructed | SubsidyInstructed) and event.item:
+                self.open[event.disbursement_id] = (event.item.number, event.amount)
         self.steps_checked = len(self.world.events)
         assert (fund.state == "paused") == model.paused
         assert [(queued.item.number, queued.remaining_fen, queued.returned) for queued in fund.queue] == [

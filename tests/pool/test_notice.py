@@ -120,7 +120,8 @@ def test_a_guaranteed_loan_shows_who_ends_up_with_how_much() -> None:
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=6), st.decimals("0", "1", places=4))
 def test_shares_of_parts_add_up_to_the_shares_of_the_whole(parts: list[int], share: Decimal) -> None:
     whole = PayoutItem(
-        kind="compensation", payee="g", approved=sum(parts), loan_no="A", lender="l", guarantor="g", guarantor_share=share
+        kind="compensation", payee="g", approved=sum(parts), loan_no="A", lender="l", guarantor="g",
+        guarantor_share=share,
     )
     left, totals = sum(parts), {"g": 0, "l": 0}
     for part in parts:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import services.pool.domain as domain
-from shared.scheme.refusals import PLACEHOLDER, explain, sentences
-from tests.pool.world import DEFAULT, World, million
 from shared.decisions import Decision, Refusal
+from shared.scheme.refusals import PLACEHOLDER, explain, sentences
+from tests.pool.world import World, million
 
 SOURCES = sorted(Path(next(iter(domain.__path__))).glob("*.py"))
 BY_STATUS = {("pool.custodian", "settled"), ("pool.custodian", "returned")}

@@ -1,4 +1,4 @@
-"""The custodian's statements are compared and never believed; its reports are filed by itself, for periods that are over."""
+"""The custodian's statements are compared, never believed; it files its own reports, for periods that are over."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""Stop-loss in numbers: the five cases of scheme.md section 8, and the other readings of the crossing and the measure."""
+"""Stop-loss in numbers: the five cases of scheme.md section 8, and the other readings of crossing and measure."""
 
 from shared.contracts.pool import PoolPaused
 from tests.pool.world import DEFAULT, World, million

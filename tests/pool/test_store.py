@@ -1,4 +1,4 @@
-"""The pool on a real PostgreSQL: its use cases through the unit of work, and the rules that the database keeps by itself."""
+"""The pool on a real PostgreSQL: use cases through the unit of work, and the rules that the database keeps by itself."""
 
 import asyncio
 import json
@@ -65,7 +65,9 @@ async def first_days(engine: AsyncEngine) -> None:
     await do(engine, handlers.issue_payout_notice, IssuePayoutNotice(notice_no="1"))
     settled = TransferSettled(disbursement_id="D000001", bank_ref="B-1", settled_on=date(2026, 3, 3))
     await do(engine, handlers.settle_transfer, settled, date(2026, 3, 5))
-    received = FundsReceived(purpose="recovery", loan_no="A", amount=fen("40.00"), bank_ref="R", received_on=date(2026, 3, 4))
+    received = FundsReceived(
+        purpose="recovery", loan_no="A", amount=fen("40.00"), bank_ref="R", received_on=date(2026, 3, 4)
+    )
     await do(engine, handlers.book_funds, received, date(2026, 3, 5))
 
 
@@ -121,8 +123,10 @@ async def test_entries_that_do_not_sum_to_zero_cannot_be_committed(engine: Async
 
 @pytest.mark.parametrize(
     "change",
-    [{"cash_fen": -1}, {"cash_fen": 0}, {"instructed_fen": -1}, {"unallocated_fen": 3_000_000_000}, {"shortfall_fen": 1},
-     {"counter_fen": 2_100_000_001}, {"state": "closed"}, {"gross_fen": -1}],
+    [
+        {"cash_fen": -1}, {"cash_fen": 0}, {"instructed_fen": -1}, {"unallocated_fen": 3_000_000_000},
+        {"shortfall_fen": 1}, {"counter_fen": 2_100_000_001}, {"state": "closed"}, {"gross_fen": -1},
+    ],
 )
 async def test_the_database_refuses_a_fund_that_cannot_be(engine: AsyncEngine, change: dict[str, object]) -> None:
     await first_days(engine)
