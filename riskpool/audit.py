@@ -125,7 +125,11 @@ async def _compare_balances(
     query = query.group_by(entries.c.scheme, entries.c.account)
     sums = {(scheme, account): int(total) for scheme, account, total in await connection.execute(query)}
     for scheme, fund in last.items():
-        for account, figure in (("cash", fund.cash), ("instructed", -fund.instructed), ("unallocated", -fund.unallocated)):
+        for account, figure in (
+            ("cash", fund.cash),
+            ("instructed", -fund.instructed),
+            ("unallocated", -fund.unallocated),
+        ):
             if sums.get((scheme, account), 0) != figure:
                 ledger = sums.get((scheme, account), 0)
                 findings.differences.append(f"{scheme} account {account}: ledger {ledger} fen, fund {figure} fen")
@@ -152,7 +156,9 @@ def command(
     """Re-derive every balance, counter and state from entries and events alone, and compare. Exit 1 on a difference."""
     description = read_description(data)
     if description is None:
-        typer.echo(f"No stack has run in {data}. Start one with `riskpool up`, or name its directory with --data.", err=True)
+        typer.echo(
+            f"No stack has run in {data}. Start one with `riskpool up`, or name its directory with --data.", err=True
+        )
         raise typer.Exit(1)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         progress.add_task("reading events", total=None)

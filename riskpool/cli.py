@@ -3,6 +3,8 @@
 import typer
 
 from riskpool import audit, documents, token
+from riskpool.bench.command import bench
+from riskpool.demo import demo
 from riskpool.scenario.command import scenario
 from riskpool.scheme import app as scheme_app
 from riskpool.up import up
@@ -13,8 +15,10 @@ app.add_typer(scheme_app, name="scheme")
 app.add_typer(token.app, name="token")
 app.command()(up)
 app.command()(scenario)
+app.command()(demo)
 app.command("audit")(audit.command)
 app.command("docs")(documents.command)
+app.command()(bench)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`riskpool docs`: the AsyncAPI 3 and OpenAPI 3.1 documents and the JSON Schemas of every message, from the contract's classes."""
+"""`riskpool docs`: AsyncAPI 3, OpenAPI 3.1 and the JSON Schemas of every message, from the contract's classes."""
 
 import importlib
 import json
@@ -45,8 +45,12 @@ def asyncapi() -> dict[str, Any]:
     _add(channels, operations, "receipt", "receipts.{institution}.{scheme}.{event}", "send", Receipt)
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": "riskpool", "version": VERSION, "description": "Events of the fund on NATS JetStream, as CloudEvents 1.0 "
-                 "in structured JSON (content type application/cloudevents+json); the payload below is the attribute `data`."},
+        "info": {
+            "title": "riskpool",
+            "version": VERSION,
+            "description": "Events of the fund on NATS JetStream, as CloudEvents 1.0 "
+            "in structured JSON (content type application/cloudevents+json); the payload below is the attribute `data`.",
+        },
         "defaultContentType": "application/cloudevents+json",
         "channels": channels,
         "operations": operations,
@@ -54,7 +58,9 @@ def asyncapi() -> dict[str, Any]:
     }
 
 
-def _add(channels: dict[str, Any], operations: dict[str, Any], key: str, address: str, action: str, cls: type[Any]) -> None:
+def _add(
+    channels: dict[str, Any], operations: dict[str, Any], key: str, address: str, action: str, cls: type[Any]
+) -> None:
     key = key.replace(".", "_")
     names = [part[1:-1] for part in address.split(".") if part.startswith("{")]
     channels[key] = {
@@ -72,9 +78,16 @@ def _envelope(model: str) -> dict[str, Any]:
         "type": "object",
         "required": ["specversion", "id", "source", "type", "time", "data"],
         "properties": {
-            "specversion": {"const": "1.0"}, "id": text, "source": text, "type": {"const": f"riskpool.{model}.v1"},
-            "time": {"type": "string", "format": "date-time"}, "subject": text, "scheme": text, "correlationid": text,
-            "causationid": text, "data": {"$ref": f"#/components/schemas/{model}"},
+            "specversion": {"const": "1.0"},
+            "id": text,
+            "source": text,
+            "type": {"const": f"riskpool.{model}.v1"},
+            "time": {"type": "string", "format": "date-time"},
+            "subject": text,
+            "scheme": text,
+            "correlationid": text,
+            "causationid": text,
+            "data": {"$ref": f"#/components/schemas/{model}"},
         },
     }
 
@@ -89,7 +102,9 @@ def openapi() -> dict[str, Any]:
 def breaking(old: Any, new: Any, path: str = "") -> list[str]:
     """What of ``old`` a reader or writer relied on and ``new`` no longer keeps, in words; additions are no break."""
     if isinstance(old, dict) and isinstance(new, dict):
-        found = [f"{path}/{key} is gone" for key in old if key not in new and key not in ("description", "examples", "title")]
+        found = [
+            f"{path}/{key} is gone" for key in old if key not in new and key not in ("description", "examples", "title")
+        ]
         more = set(new.get("required", [])) - set(old.get("required", []))
         found += [f"{path} now requires {name}" for name in sorted(more)]
         keys = [k for k in old if k in new and k not in ("required", "description", "examples", "title")]
@@ -104,14 +119,18 @@ def _text(document: dict[str, Any]) -> str:
 
 
 def command(
-    check: Annotated[bool, typer.Option("--check", help="change nothing; exit 1 when a document is not up to date")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="change nothing; exit 1 when a document is not up to date")
+    ] = False,
 ) -> None:
     """Write docs/asyncapi.json, docs/openapi.json and docs/schemas.json. A breaking change of a message is refused."""
     golden = ROOT / SCHEMAS
     now = schemas()
     broken = breaking(json.loads(golden.read_text()), now) if golden.exists() else []
     if broken:
-        typer.echo("A breaking change of the contract:\n  " + "\n  ".join(broken) + "\nAdd a new version instead.", err=True)
+        typer.echo(
+            "A breaking change of the contract:\n  " + "\n  ".join(broken) + "\nAdd a new version instead.", err=True
+        )
         raise typer.Exit(1)
     stale = []
     for name, document in ((ASYNCAPI, asyncapi()), (OPENAPI, openapi()), (SCHEMAS, now)):

@@ -31,10 +31,18 @@ class MischiefProxy:
     """Listens on a free port of this machine and stands before one NATS server.
 
     ``duplicate`` writes every delivery twice; ``shuffle`` (a seed) holds each back for up to ``max_delay`` seconds.
-    ``counts`` says what was done, so that a test can tell mischief from its absence.
+    ``counts`` says what was done, so that a run can tell mischief from its absence.
     """
 
-    def __init__(self, upstream: str, *, duplicate: bool = True, shuffle: int | None = None, max_delay: float = 0.04) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        duplicate: bool = True,
+        shuffle: int | None = None,
+        max_delay: float = 0.04,
+        counts: dict[str, int] | None = None,
+    ) -> None:
         address = urlsplit(upstream)
         self._host, self._port = address.hostname or "127.0.0.1", address.port or 4222
         self._duplicate = duplicate
@@ -42,7 +50,8 @@ class MischiefProxy:
         self._max_delay = max_delay
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self.counts = {"passed": 0, "doubled": 0, "delayed": 0, "overtaken": 0}
+        self.counts = {} if counts is None else counts
+        self.counts |= {"passed": 0, "doubled": 0, "delayed": 0, "overtaken": 0}
 
     async def __aenter__(self) -> "MischiefProxy":
         await self.start()

@@ -1,4 +1,4 @@
-"""State as the fold of a service's own events, kept as one row a thing: the document and the columns that rules need."""
+"""State as the fold of a service's own events, one row a thing: a document and the columns that rules need."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

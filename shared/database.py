@@ -70,7 +70,7 @@ def run_ddl(connection: Connection, script: str) -> None:
 
 
 def grant(connection: Connection, role: str) -> None:
-    """Rights of a service's role: read all, write all but what is append-only; no schema changes, no deletes of history."""
+    """Rights of a service's role: read all, write all but what is append-only; no schema changes."""
     quoted = connection.dialect.identifier_preparer.quote(role)
     for statement in (
         f"grant usage on schema public to {quoted}",

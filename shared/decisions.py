@@ -1,4 +1,4 @@
-"""What a rule answers: events that follow, or a named refusal. Both are values; an exception is a bug or broken infrastructure."""
+"""What a rule answers: events that follow, or a named refusal; an exception is a bug or broken infrastructure."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Money: whole fen inside, a string of yuan with two decimals on the wire; rounding and splitting that never lose a fen."""
+"""Money: whole fen inside, yuan with two decimals on the wire; rounding and splitting never lose a fen."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ _YUAN = re.compile(r"-?(0|[1-9][0-9]{0,12})\.[0-9]{2}", re.ASCII)
 
 
 def parse_yuan(text: str) -> int:
-    """Fen of a yuan string such as ``"5000000.00"``; ValueError unless it has exactly two decimals and at most 13 digits."""
+    """Fen of a yuan string such as ``"5000000.00"``; ValueError unless two decimals and at most 13 digits."""
     if not _YUAN.fullmatch(text) or text == "-0.00":
         raise ValueError('an amount is a string of yuan with two decimals, such as "5000000.00"')
     return int(text.replace(".", ""))
@@ -31,7 +31,7 @@ def multiply(amount_fen: int, *factors: Decimal | Fraction) -> int:
 
 
 def split(amount_fen: int, shares: Sequence[Fraction | Decimal]) -> list[int]:
-    """Parts in fen of an amount by shares that add up to one: largest remainder, ties to the first-named, so the parts add up."""
+    """Parts in fen by shares that add up to one: largest remainder, ties to the first-named."""
     exact = [Fraction(amount_fen) * Fraction(share) for share in shares]
     parts = [part.numerator // part.denominator for part in exact]
     by_remainder = sorted(range(len(parts)), key=lambda i: (parts[i] - exact[i], i))

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
-MESSAGES = Counter("riskpool_messages_total", "Messages by kind, name and outcome", ["kind", "name", "outcome"], registry=REGISTRY)
+MESSAGES = Counter(
+    "riskpool_messages_total", "Messages by kind, name and outcome", ["kind", "name", "outcome"], registry=REGISTRY
+)
 SECONDS = Histogram("riskpool_handling_seconds", "Time from taking a batch to its commit", ["kind"], registry=REGISTRY)
 PARKED = Gauge("riskpool_parked_messages", "Messages parked and not yet dealt with", registry=REGISTRY)
 OUTBOX = Gauge("riskpool_outbox_unpublished", "Outbox rows not yet on the bus", registry=REGISTRY)

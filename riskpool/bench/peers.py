@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import statistics
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ DATABASE = "riskpool_bench"
 STREAM, SUBJECT = "BENCH", "bench.events"
 PUBLISHED_AT_ONCE = 128
 FETCHED_AT_ONCE = 100
+SYNCS = 200
 # pgbench's simple-update with its account fixed to one row: a transaction waits for the one before, as the fund's do.
 _TABLES = """
 create table hot (id int primary key, balance bigint not null);
@@ -82,6 +84,18 @@ async def _execute(url: str, *statements: str) -> None:
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+def sync_milliseconds() -> float:
+    """What the disk needs to keep one small write: the floor under every commit and every stored message."""
+    with tempfile.TemporaryFile() as file:
+        taken = []
+        for _ in range(SYNCS):
+            os.write(file.fileno(), bytes(512))
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            taken.append((time.perf_counter() - begun) * 1000)
+    return statistics.median(taken)
 
 
 async def imports(environment: Mapping[str, str]) -> float:

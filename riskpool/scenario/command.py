@@ -49,7 +49,7 @@ def scenario(
         with progress_bar(console) as (on_step, on_stack):
             if url:
                 run = run_scenario(
-                    file, api_url=url, nats_url=nats, tokens=_given_tokens(tokens), duplicate=duplicate, seed=shuffle,
+                    file, api_url=url, nats_url=nats, tokens=given_tokens(tokens), duplicate=duplicate, seed=shuffle,
                     scheme=scheme, progress=on_step,
                 )
             else:
@@ -82,7 +82,7 @@ async def on_own_stack(
         )
 
 
-def _given_tokens(file: Path | None) -> Callable[[str], str]:
+def given_tokens(file: Path | None) -> Callable[[str], str]:
     """Tokens by organisation from a YAML file, or from the variable: its path or its text."""
     told = os.environ.get(TOKENS_VARIABLE, "")
     if file is None and told and "\n" not in told and Path(told).is_file():

@@ -44,18 +44,24 @@ def scheme_under_id(story: Story, scheme_id: str, directory: Path) -> Path:
 
 @asynccontextmanager
 async def temporary_stack(
-    schemes: Sequence[Path] = (), *, duplicate: bool = False, shuffle: int | None = None,
+    schemes: Sequence[Path | str] = (),
+    *,
+    duplicate: bool = False,
+    shuffle: int | None = None,
+    counts: dict[str, int] | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> AsyncIterator[Stack]:
-    """A stack with business time from the messages; with mischief its services reach NATS through the proxy."""
+    """A stack with business time from the messages; with mischief, counted in ``counts``, between its services and NATS."""
     directory = Path(tempfile.mkdtemp(prefix="riskpool-scenario-"))
     directory.chmod(0o711)
-    ports, environment = {}, {}
+    ports: dict[str, int] = {}
+    environment: dict[str, str] = {}
     async with AsyncExitStack() as resources:
         resources.callback(shutil.rmtree, directory, ignore_errors=True)
         if duplicate or shuffle is not None:
             ports["nats"] = _free_port()
-            proxy = MischiefProxy(f"nats://127.0.0.1:{ports['nats']}", duplicate=duplicate, shuffle=shuffle)
+            upstream = f"nats://127.0.0.1:{ports['nats']}"
+            proxy = MischiefProxy(upstream, duplicate=duplicate, shuffle=shuffle, counts=counts)
             await resources.enter_async_context(proxy)
             environment["RISKPOOL_NATS_URL"] = proxy.url
         stack = Stack(directory / "data", ports, schemes, "message", environment)

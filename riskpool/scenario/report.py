@@ -9,6 +9,9 @@ from rich.table import Table
 
 from riskpool.scenario.story import Step
 
+FIGURES = ("state", "capital", "balance", "cash", "instructed", "compensated_gross", "counter", "pause_line", "resume_line",
+           "held_total", "recoverable", "income_total", "subsidies_total", "fees_total", "exposure")
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -67,18 +70,24 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
         for failure in outcome.failed:
             table.add_row(*map(escape, (failure.label, failure.on, failure.what, failure.expected, failure.found)))
         console.print(table)
-    console.print(_fund(outcome))
+    console.print(fund_table(outcome.scheme, outcome.pool))
     passed = outcome.document()["passed"]
     colour, word = ("green", "every step held") if outcome.ok else ("red", f"{outcome.steps - passed} did not hold")
     console.print(f"[{colour}]{escape(outcome.title)}: {passed} of {outcome.steps} steps, {word}[/] ({outcome.seconds:.1f} s)")
 
 
-def _fund(outcome: Outcome) -> Table:
-    table = Table(title=f"The fund of {outcome.scheme} at the end", title_justify="left", show_header=False)
+def fund_table(scheme: str, pool: dict[str, Any]) -> Table:
+    """The figures of a fund, one a row."""
+    table = Table(title=f"The fund {scheme} at the end", title_justify="left", show_header=False, min_width=44)
     table.add_column("figure")
     table.add_column("value", justify="right")
-    for key in ("state", "capital", "balance", "cash", "instructed", "compensated_gross", "counter", "pause_line", "resume_line",
-                "held_total", "recoverable", "income_total", "subsidies_total", "fees_total", "exposure"):
-        if key in outcome.pool:
-            table.add_row(key.replace("_", " "), str(outcome.pool[key]))
+    for key in FIGURES:
+        if key in pool:
+            table.add_row(key.replace("_", " "), in_thousands(str(pool[key])))
     return table
+
+
+def in_thousands(amount: str) -> str:
+    """An amount as people read it: ``29714666.66`` is ``29,714,666.66``; other texts as they are."""
+    whole, dot, decimals = amount.partition(".")
+    return f"{int(whole):,}{dot}{decimals}" if dot and whole.lstrip("-").isdigit() else amount

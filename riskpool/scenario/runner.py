@@ -171,7 +171,7 @@ class _Run:
         while True:
             rows = [row for row in await self._disbursements("instructed") if not differences(wanted, row)]
             if rows:
-                return str(max(rows, key=lambda row: str(row["id"]))["id"])
+                return str(rows[-1]["id"])
             if time.monotonic() > deadline:
                 raise DoorError(f"there is no instructed disbursement with {wanted}")
             await asyncio.sleep(0.05)

@@ -5,8 +5,16 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
-from pydantic import ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from shared.money import format_rate, format_yuan, parse_yuan
 
@@ -51,7 +59,7 @@ def _positive(fen: int) -> int:
 
 
 def _printable(text: str) -> str:
-    if any(ch < " " and ch not in "\n\t" or "\ud800" <= ch <= "\udfff" or ch == "\x7f" for ch in text):
+    if any((ch < " " and ch not in "\n\t") or "\ud800" <= ch <= "\udfff" or ch == "\x7f" for ch in text):
         raise ValueError("control characters are not allowed")
     return text
 
@@ -110,7 +118,15 @@ class Message(Shape):
     """A message of the contract; ``name`` is the class's own name and never changes inside a version."""
 
     _about: ClassVar[tuple[str, ...]] = (
-        "uscc", "loan_no", "policy_no", "disbursement_id", "institution", "half", "notice_no", "department", "bank_ref"
+        "uscc",
+        "loan_no",
+        "policy_no",
+        "disbursement_id",
+        "institution",
+        "half",
+        "notice_no",
+        "department",
+        "bank_ref",
     )
 
     @property
@@ -145,7 +161,7 @@ class Command(Message):
 
 
 class PartnerEvent(Message):
-    """A fact that an institution reports; ``owner`` is the service that takes it, ``senders`` the kinds that may send it."""
+    """A fact that an institution reports; ``owner`` takes it, ``senders`` are the kinds that may send it."""
 
     owner: ClassVar[str]
     senders: ClassVar[tuple[OrganisationKind, ...]]

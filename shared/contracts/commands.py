@@ -5,13 +5,33 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from shared.contracts.base import (
-    Command, Day, Fen, Grade, Half, Id, Name, Number, OrganisationKind, PositiveFen, Product, Rate, Shape, Text,
+    Command,
+    Day,
+    Fen,
+    Grade,
+    Half,
+    Id,
+    Name,
+    Number,
+    OrganisationKind,
+    PositiveFen,
+    Product,
+    Rate,
+    Shape,
+    Text,
 )
 
 DRC: tuple[OrganisationKind, ...] = ("drc",)
 RECOMMENDERS: tuple[OrganisationKind, ...] = ("department", "township")
-MATERIALS = ("business_licence", "premises_proof", "balance_sheet", "income_statement", "cash_flow_statement",
-             "social_insurance", "tax")
+MATERIALS = (
+    "business_licence",
+    "premises_proof",
+    "balance_sheet",
+    "income_statement",
+    "cash_flow_statement",
+    "social_insurance",
+    "tax",
+)
 Trait = Literal["high_growth", "future_industry", "leader"]
 
 
@@ -199,7 +219,15 @@ class CastVote(Command):
     """A seat votes in the open round."""
 
     service: ClassVar[str] = "review"
-    by: ClassVar[tuple[OrganisationKind, ...]] = ("drc", "finance", "department", "township", "bank", "lender", "guarantor")
+    by: ClassVar[tuple[OrganisationKind, ...]] = (
+        "drc",
+        "finance",
+        "department",
+        "township",
+        "bank",
+        "lender",
+        "guarantor",
+    )
     uscc: Number
     grade: Grade
     comment: Text | None = None
@@ -266,7 +294,15 @@ class VerifyClaim(Command):
     """A seat that rated the enterprise votes on its claim."""
 
     service: ClassVar[str] = "review"
-    by: ClassVar[tuple[OrganisationKind, ...]] = ("drc", "finance", "department", "township", "bank", "lender", "guarantor")
+    by: ClassVar[tuple[OrganisationKind, ...]] = (
+        "drc",
+        "finance",
+        "department",
+        "township",
+        "bank",
+        "lender",
+        "guarantor",
+    )
     loan_no: Number
     opinion: Literal["approve", "reject"]
     comment: Text | None = None

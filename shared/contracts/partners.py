@@ -4,8 +4,21 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from shared.contracts.base import Day, Fen, Id, Name, Number, OrganisationKind, PartnerEvent, PositiveFen, Product, Rate
-from shared.contracts.base import Shape, SignedFen, Text
+from shared.contracts.base import (
+    Day,
+    Fen,
+    Id,
+    Name,
+    Number,
+    OrganisationKind,
+    PartnerEvent,
+    PositiveFen,
+    Product,
+    Rate,
+    Shape,
+    SignedFen,
+    Text,
+)
 from shared.contracts.commands import Premium
 
 LENDERS: tuple[OrganisationKind, ...] = ("bank", "lender")

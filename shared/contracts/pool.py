@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from shared.contracts.base import Day, Event, Fen, Half, Id, Name, Number, Rate, Shape, SignedFen, Text
 from shared.contracts.review import CompensationItem
 
@@ -128,7 +130,7 @@ class CompensationInstructed(CompensationEvent):
     disbursement_id: Number
     payee: Id
     amount: Fen
-    shares: dict[str, Fen] = {}
+    shares: dict[str, Fen] = Field(default_factory=dict)
     remaining: Fen = 0
     item: PayoutItem | None = None
 

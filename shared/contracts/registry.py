@@ -10,8 +10,6 @@ from shared.contracts.base import Command, Event, Message, PartnerEvent
 SERVICES = ("referral", "review", "pool", "recovery")
 
 
-
-
 M = TypeVar("M", bound=Message)
 
 

@@ -2,6 +2,8 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from shared.contracts.base import Day, Event, Fen, Grade, Half, Id, Name, Number, Product, Rate, Shape, Text
 from shared.contracts.commands import Exclusion, Terms
 from shared.contracts.partners import RecoveryStatement
@@ -37,7 +39,7 @@ class AgreementSigned(ReviewEvent):
     valid_from: Day
     valid_to: Day
     products: tuple[Product, ...] = ()
-    guarantor_shares: dict[str, Rate] = {}
+    guarantor_shares: dict[str, Rate] = Field(default_factory=dict)
     fee_rate: Rate | None = None
     terms: Terms | None = None
 

@@ -1,4 +1,4 @@
-"""The one place that knows FastStream: durable pull consumers taken in batches, and commands answered by request and reply."""
+"""The one place that knows FastStream: durable pull consumers taken in batches, and answers to requests."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -28,8 +28,16 @@ class Binding:
     def __init__(self, name: str, closed: Callable[[], Awaitable[None]]):
         natsfix.install()
         self.broker = NatsBroker(
-            nats_url(), name=name, logger=None, max_reconnect_attempts=-1, reconnect_time_wait=1, graceful_timeout=15,
-            connect_timeout=2, ping_interval=10, max_outstanding_pings=2, closed_cb=closed,
+            nats_url(),
+            name=name,
+            logger=None,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            graceful_timeout=15,
+            connect_timeout=2,
+            ping_interval=10,
+            max_outstanding_pings=2,
+            closed_cb=closed,
         )
 
     def consume(self, consumer: Consumer, take: Take) -> Any:

@@ -43,14 +43,22 @@ def nats_url() -> str:
 
 async def connect(name: str, closed: Callable[[], Awaitable[None]] | None = None) -> Client:
     """A connection that never gives up; waits for a server that is not there yet."""
+
     async def quiet(error: Exception) -> None:
         log.debug("nats", extra={"error": repr(error)[:200]})
 
     while True:
         try:
             return await nats.connect(
-                nats_url(), name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.25, error_cb=quiet,
-                closed_cb=closed, connect_timeout=2, ping_interval=10, max_outstanding_pings=2,
+                nats_url(),
+                name=name,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.25,
+                error_cb=quiet,
+                closed_cb=closed,
+                connect_timeout=2,
+                ping_interval=10,
+                max_outstanding_pings=2,
             )
         except (OSError, nats.errors.Error) as error:
             log.warning("waiting for NATS", extra={"error": repr(error)[:200]})
@@ -78,12 +86,26 @@ class Bus:
         return answer
 
     async def command(
-        self, scheme: str, destination: str, name: str, *, key: str, body: bytes, organisation: str, kind: str, time: datetime
+        self,
+        scheme: str,
+        destination: str,
+        name: str,
+        *,
+        key: str,
+        body: bytes,
+        organisation: str,
+        kind: str,
+        time: datetime,
     ) -> CommandAnswer:
         """Ask a service to carry out a command for an organisation; ``body`` is the command's JSON as it came."""
         envelope = {
-            "specversion": "1.0", "id": key, "source": f"/agencies/{organisation}", "type": type_of(name),
-            "time": time.isoformat(), "scheme": scheme, "data": json.loads(body),
+            "specversion": "1.0",
+            "id": key,
+            "source": f"/agencies/{organisation}",
+            "type": type_of(name),
+            "time": time.isoformat(),
+            "scheme": scheme,
+            "data": json.loads(body),
         }
         subject = f"commands.{scheme}.{destination}.{name}"
         answer = await self.request(subject, json.dumps(envelope).encode(), COMMAND_SECONDS)

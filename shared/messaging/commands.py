@@ -1,4 +1,4 @@
-"""Commands over request and reply: the first answer to a key is the answer for ever; another body under it is refused."""
+"""Commands over request and reply: the first answer to a key stands for ever; another body under it is refused."""
 
 import hashlib
 import json
@@ -27,9 +27,12 @@ Answer = dict[str, Any]
 def refused(unit: UnitOfWork, refusal: Refusal) -> Answer:
     """A refusal as it travels to the gateway, which puts it into words."""
     body = {
-        "rule": refusal.rule, "reason": refusal.reason, "figures": refusal.figures,
+        "rule": refusal.rule,
+        "reason": refusal.reason,
+        "figures": refusal.figures,
         "findings": [f.model_dump(mode="json") for f in refusal.findings],
-        "clause": unit.scheme.clause(refusal.rule), "scheme_version": unit.scheme.version,
+        "clause": unit.scheme.clause(refusal.rule),
+        "scheme_version": unit.scheme.version,
     }
     return {"status": STATUS.get(refusal.rule, 409), "body": body}
 
@@ -51,17 +54,29 @@ async def first_answer(connection: AsyncConnection, envelope: Envelope, organisa
     if row is None:
         return None
     if bytes(row.body_sha256) != body_sha256(envelope):
-        body = {"rule": "idempotency.mismatch", "reason": "", "figures": {"key": envelope.id}, "findings": [], "clause": ""}
+        body = {
+            "rule": "idempotency.mismatch",
+            "reason": "",
+            "figures": {"key": envelope.id},
+            "findings": [],
+            "clause": "",
+        }
         return {"status": 409, "body": body}
     return {"status": row.status, "body": row.body}
 
 
 async def keep_answer(connection: AsyncConnection, envelope: Envelope, organisation: str, answer: Answer) -> None:
     """Keep the first answer to a key."""
-    await connection.execute(insert(answers).values(
-        scheme=envelope.scheme, organisation=organisation, key=envelope.id, body_sha256=body_sha256(envelope),
-        status=answer["status"], body=answer["body"],
-    ))
+    await connection.execute(
+        insert(answers).values(
+            scheme=envelope.scheme,
+            organisation=organisation,
+            key=envelope.id,
+            body_sha256=body_sha256(envelope),
+            status=answer["status"],
+            body=answer["body"],
+        )
+    )
 
 
 def body_sha256(envelope: Envelope) -> bytes:
@@ -78,5 +93,3 @@ def parse_command(envelope: Envelope) -> Command | Refusal:
         return kind[envelope.name].model_validate_json(json.dumps(envelope.data))
     except ValidationError as error:
         return Refusal("malformed", figures={"problem": describe(error)})
-
-

@@ -57,8 +57,14 @@ class Dispatch:
         MESSAGES.labels("event", one.name, "taken").inc()
 
     async def _keep_institution(self, transaction: Transaction, scheme: str, signed: AgreementSigned) -> None:
-        row = {"scheme": scheme, "id": signed.institution, "kind": signed.kind, "name": signed.name,
-               "valid_from": signed.valid_from, "valid_to": signed.valid_to}
+        row = {
+            "scheme": scheme,
+            "id": signed.institution,
+            "kind": signed.kind,
+            "name": signed.name,
+            "valid_from": signed.valid_from,
+            "valid_to": signed.valid_to,
+        }
         write = insert(institutions).values(row)
         await transaction.connection.execute(write.on_conflict_do_update(index_elements=["scheme", "id"], set_=row))
         self.agreed.set()
@@ -114,8 +120,14 @@ class Dispatch:
             self._answer(transaction, one, "unreadable", None, {"problem": one.error or "it could not be handled"})
 
     def _answer(
-        self, transaction: Transaction, one: Incoming, outcome: str, rule: str | None, figures: dict[str, str],
-        at: datetime | None = None, note: str | None = None,
+        self,
+        transaction: Transaction,
+        one: Incoming,
+        outcome: str,
+        rule: str | None,
+        figures: dict[str, str],
+        at: datetime | None = None,
+        note: str | None = None,
     ) -> None:
         detail = note
         if outcome == "refused" and rule:
@@ -124,7 +136,13 @@ class Dispatch:
             detail = explain("unreadable", "", figures, "zh")
         moment = (at or one.stored or self.service.clock.now()).astimezone(SHANGHAI)
         receipt = Receipt.model_validate(
-            {"event_id": one.id, "outcome": outcome, "rule": rule, "detail": detail and printable(detail, 1000), "at": moment}
+            {
+                "event_id": one.id,
+                "outcome": outcome,
+                "rule": rule,
+                "detail": detail and printable(detail, 1000),
+                "at": moment,
+            }
         )
         announce_receipt(transaction, one.institution, one.scheme or "none", one.name or "none", receipt)
         MESSAGES.labels("partner", one.name if one.name in PARTNER_EVENTS else "unknown", outcome).inc()
@@ -154,20 +172,19 @@ class Dispatch:
         with SECONDS.labels("command").time():
             try:
                 answer = await self._carry_out(Envelope.model_validate_json(body))
+            except ValidationError as error:
+                answer = _told("malformed", "", {"problem": describe(error)})
             except Exception as error:
                 log.error("command failed", exc_info=error, extra={"subject": subject})
-                rule = "unavailable" if is_outage(error) else "internal"
-                answer = {"status": 503 if is_outage(error) else 500,
-                          "body": {"rule": rule, "reason": "", "figures": {}, "findings": [], "clause": ""}}
+                answer = _told("unavailable" if is_outage(error) else "internal", "", {})
         name = subject.rsplit(".", 1)[1]
         MESSAGES.labels("command", name if answer["status"] != 422 else "malformed", str(answer["status"])).inc()
         return json.dumps(answer, default=str).encode()
 
     async def _carry_out(self, envelope: Envelope) -> Answer:
-        organisation = envelope.source.rsplit("/", 1)[1]
+        organisation = envelope.source.rpartition("/")[2]
         if envelope.scheme not in self.service.schemes:
-            body = {"rule": "unknown", "reason": "scheme", "figures": {"id": envelope.scheme}, "findings": [], "clause": ""}
-            return {"status": 404, "body": body}
+            return _told("unknown", "scheme", {"id": envelope.scheme})
         async with self.service.unit(envelope.scheme, envelope.time, sender=organisation) as unit:
             answer = await first_answer(unit.connection, envelope, organisation)
             if answer is None:
@@ -193,11 +210,20 @@ class Dispatch:
         self, transaction: Transaction, envelope: Envelope, scheme: str, moment: datetime, sender: str, kind: str
     ) -> UnitOfWork:
         return UnitOfWork(
-            transaction, self.service.schemes[scheme], moment.astimezone(SHANGHAI), sender, kind, envelope.id,
-            envelope.correlationid, envelope.traceparent,
+            transaction,
+            self.service.schemes[scheme],
+            moment.astimezone(SHANGHAI),
+            sender,
+            kind,
+            envelope.id,
+            envelope.correlationid,
+            envelope.traceparent,
         )
 
 
+def _told(rule: str, reason: str, figures: dict[str, str]) -> Answer:
+    status = {"malformed": 422, "unknown": 404, "unavailable": 503}.get(rule, 500)
+    return {"status": status, "body": {"rule": rule, "reason": reason, "figures": figures, "findings": [], "clause": ""}}
 
 
 def _not_for(unit: UnitOfWork, allowed: tuple[OrganisationKind, ...]) -> Refusal | None:

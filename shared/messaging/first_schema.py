@@ -62,7 +62,7 @@ def create_core_tables() -> None:
         sa.Column("stream_seq", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("event_id"),
-        comment="Every event and receipt, kept for ever: the audit log, and what the bus is filled from again after a loss.",
+        comment="Every event and receipt, kept for ever: the audit log, and what fills the bus again.",
     )
     op.create_index("outbox_stream", "outbox", ["stream", "stream_seq"], unique=False)
     op.create_index(

@@ -1,4 +1,4 @@
-"""The inbox: a batch of messages becomes one transaction; a bad one is found by doing the batch again one by one, and parked."""
+"""The inbox: a batch becomes one transaction; a bad message is found by doing it again one by one, and parked."""
 
 import asyncio
 import hashlib
@@ -106,7 +106,9 @@ class Intake:
             for one in batch:
                 await one.raw.ack()
         except Exception as error:
-            log.warning("given back", extra={"consumer": self.consumer, "count": len(batch), "error": repr(error)[:300]})
+            log.warning(
+                "given back", extra={"consumer": self.consumer, "count": len(batch), "error": repr(error)[:300]}
+            )
             await asyncio.gather(*(self._give_back(one, 1) for one in batch if not one.raw.is_acked))
 
     def _read(self, raw: Msg) -> Incoming:
@@ -127,7 +129,9 @@ class Intake:
                 return
             count = MAX_ATTEMPTS if isinstance(error, Unreadable | MismatchedBody | NotYet) else await self._count(one)
             if count < MAX_ATTEMPTS:
-                log.warning("failed, will be tried again", exc_info=error, extra={"consumer": self.consumer, "id": one.id})
+                log.warning(
+                    "failed, will be tried again", exc_info=error, extra={"consumer": self.consumer, "id": one.id}
+                )
                 await self._give_back(one, count)
                 return
             await self._park(one, error)
@@ -141,8 +145,12 @@ class Intake:
         async with self.engine.begin() as connection:
             names = sorted({one.scheme for one in batch if one.scheme})
             if names:
-                await connection.execute(select(schemes.c.scheme).where(schemes.c.scheme.in_(names)).order_by(schemes.c.scheme)
-                                         .with_for_update())
+                await connection.execute(
+                    select(schemes.c.scheme)
+                    .where(schemes.c.scheme.in_(names))
+                    .order_by(schemes.c.scheme)
+                    .with_for_update()
+                )
             transaction = self.begin(connection)
             for one in await self._fresh(connection, batch):
                 if one.error:
@@ -153,7 +161,10 @@ class Intake:
     async def _fresh(self, connection: AsyncConnection, batch: Sequence[Incoming]) -> list[Incoming]:
         """The messages not taken before, each once; an id taken before with another body is an error."""
         rows = {(one.source, one.id): one.body_sha256 for one in reversed(batch)}
-        values = [{"consumer": self.consumer, "source": s, "message_id": i, "body_sha256": h} for (s, i), h in sorted(rows.items())]
+        values = [
+            {"consumer": self.consumer, "source": s, "message_id": i, "body_sha256": h}
+            for (s, i), h in sorted(rows.items())
+        ]
         write = insert(inbox).values(values).on_conflict_do_nothing().returning(inbox.c.source, inbox.c.message_id)
         new = {(row.source, row.message_id) for row in await connection.execute(write)}
         fresh: list[Incoming] = []
@@ -188,15 +199,27 @@ class Intake:
         async with self.engine.begin() as connection:
             meta = one.raw.metadata
             row: dict[str, Any] = {
-                "consumer": self.consumer, "stream": meta.stream, "stream_seq": meta.sequence.stream, "message_id": one.id,
-                "subject": printable(one.raw.subject, 2000), "body": one.raw.data,
+                "consumer": self.consumer,
+                "stream": meta.stream,
+                "stream_seq": meta.sequence.stream,
+                "message_id": one.id,
+                "subject": printable(one.raw.subject, 2000),
+                "body": one.raw.data,
                 "headers": {printable(k, 200): printable(v, 2000) for k, v in (one.raw.headers or {}).items()},
                 "error": printable(f"{type(error).__name__}: {error}", 2000),
-                "trace": "".join(traceback.format_exception(error))[-8000:].encode(errors="replace").decode().replace("\0", ""),
+                "trace": "".join(traceback.format_exception(error))[-8000:]
+                .encode(errors="replace")
+                .decode()
+                .replace("\0", ""),
             }
             await connection.execute(insert(parked).values(row).on_conflict_do_nothing())
             if self.answer_unreadable and not mismatch:
-                mark = {"consumer": self.consumer, "source": one.source, "message_id": one.id, "body_sha256": one.body_sha256}
+                mark = {
+                    "consumer": self.consumer,
+                    "source": one.source,
+                    "message_id": one.id,
+                    "body_sha256": one.body_sha256,
+                }
                 write = insert(inbox).values(mark).on_conflict_do_nothing().returning(inbox.c.message_id)
                 if (await connection.execute(write)).one_or_none():  # else another replica answered meanwhile
                     transaction = self.begin(connection)
@@ -204,7 +227,9 @@ class Intake:
                     await transaction.flush()
         PARKED.inc()
         MESSAGES.labels(self.kind, one.label, "parked").inc()
-        log.error("parked", extra={"consumer": self.consumer, "id": one.id, "subject": row["subject"], "error": row["error"]})
+        log.error(
+            "parked", extra={"consumer": self.consumer, "id": one.id, "subject": row["subject"], "error": row["error"]}
+        )
 
     async def _give_back(self, one: Incoming, count: int) -> None:
         delay = BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS)) - 1 if count else 0]

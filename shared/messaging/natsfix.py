@@ -69,8 +69,12 @@ async def _headers(self: Any, headers: bytes) -> Any:
 
 def _message(self: Any, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Any) -> Msg:
     return Msg(
-        _client=self, subject=subject.decode(errors="backslashreplace"), reply=reply.decode(errors="backslashreplace"),
-        data=data, headers=headers, _sid=sid,
+        _client=self,
+        subject=subject.decode(errors="backslashreplace"),
+        reply=reply.decode(errors="backslashreplace"),
+        data=data,
+        headers=headers,
+        _sid=sid,
     )
 
 

@@ -35,8 +35,16 @@ def read_partner_event(raw: Msg) -> Incoming:
     place = f"/partners/{institution}"
     envelope, message, problem = _parse(raw, scheme, name)
     return Incoming(
-        raw, place, envelope.id if envelope else _fallback_id(raw), scheme, name, envelope, message,
-        raw.metadata.timestamp, problem, institution,
+        raw,
+        place,
+        envelope.id if envelope else _fallback_id(raw),
+        scheme,
+        name,
+        envelope,
+        message,
+        raw.metadata.timestamp,
+        problem,
+        institution,
     )
 
 

@@ -21,16 +21,30 @@ class Receipt(Shape):
     at: datetime
 
 
-def announce_receipt(transaction: Transaction, institution: str, scheme: str, event_name: str, receipt: Receipt) -> None:
+def announce_receipt(
+    transaction: Transaction, institution: str, scheme: str, event_name: str, receipt: Receipt
+) -> None:
     """Put a receipt into the outbox, for that institution only."""
     event_id = new_id()
     envelope = {
-        "specversion": "1.0", "id": event_id, "source": f"/services/{transaction.service}", "type": type_of("Receipt"),
-        "subject": receipt.event_id, "time": receipt.at.isoformat(), "datacontenttype": "application/json", "scheme": scheme,
-        "causationid": receipt.event_id, "data": receipt.model_dump(mode="json", exclude_none=True),
+        "specversion": "1.0",
+        "id": event_id,
+        "source": f"/services/{transaction.service}",
+        "type": type_of("Receipt"),
+        "subject": receipt.event_id,
+        "time": receipt.at.isoformat(),
+        "datacontenttype": "application/json",
+        "scheme": scheme,
+        "causationid": receipt.event_id,
+        "data": receipt.model_dump(mode="json", exclude_none=True),
     }
-    transaction.announcements.append({
-        "event_id": event_id, "scheme": scheme, "stream": RECEIPTS, "name": "Receipt",
-        "subject": f"receipts.{institution}.{scheme}.{event_name}",
-        "payload": json.dumps(envelope, ensure_ascii=False, separators=(",", ":")),
-    })
+    transaction.announcements.append(
+        {
+            "event_id": event_id,
+            "scheme": scheme,
+            "stream": RECEIPTS,
+            "name": "Receipt",
+            "subject": f"receipts.{institution}.{scheme}.{event_name}",
+            "payload": json.dumps(envelope, ensure_ascii=False, separators=(",", ":")),
+        }
+    )

@@ -1,4 +1,4 @@
-"""The relay: one leader a service publishes the outbox in order and fills the bus again after a loss (architecture section 4)."""
+"""The relay: one leader a service publishes the outbox in order, and fills the bus again after a loss."""
 
 import asyncio
 import logging
@@ -15,7 +15,9 @@ BATCH = 500
 POLL_SECONDS = 1.0
 CHECK_SECONDS = 2.0
 
-_UNPUBLISHED = "select id, event_id, stream, subject, payload from outbox where published_at is null order by id limit $1"
+_UNPUBLISHED = (
+    "select id, event_id, stream, subject, payload from outbox where published_at is null order by id limit $1"
+)
 _MARK = """update outbox o set published_at = clock_timestamp(), stream_seq = v.seq
            from unnest($1::bigint[], $2::bigint[]) v(id, seq) where o.id = v.id"""
 _LOST = """update outbox set published_at = null, stream_seq = null where id in
@@ -25,7 +27,9 @@ _LOST = """update outbox set published_at = null, stream_seq = null where id in
 class Relay:
     """Publishes what the outbox holds. ``dsn`` is the service's own database; ``streams`` names what it publishes to."""
 
-    def __init__(self, dsn: str, js: JetStreamContext, ensure: Callable[[str], Awaitable[str]], streams: tuple[str, ...]):
+    def __init__(
+        self, dsn: str, js: JetStreamContext, ensure: Callable[[str], Awaitable[str]], streams: tuple[str, ...]
+    ):
         self._dsn, self._js, self._ensure, self._streams = dsn, js, ensure, streams
         self.leading = False
 
@@ -107,5 +111,6 @@ class Relay:
             if known != created:
                 await connection.execute(
                     "insert into relayed_streams values ($1, $2) on conflict (stream) do update set created = excluded.created",
-                    stream, created,
+                    stream,
+                    created,
                 )

@@ -179,7 +179,9 @@ class Service:
     def _intakes(self, dispatch: "Dispatch") -> dict[Consumer, Intake]:
         intakes = {self._events_consumer(): Intake(self.engine, "events", read_event, dispatch.event, self.begin)}
         if self.receipts:
-            reading = Intake(self.engine, "receipts", dispatch.read_receipt, dispatch.receipt, self.begin, kind="receipt")
+            reading = Intake(
+                self.engine, "receipts", dispatch.read_receipt, dispatch.receipt, self.begin, kind="receipt"
+            )
             intakes[Consumer(RECEIPTS, self.name, ("receipts.>",))] = reading
         return intakes
 
@@ -191,8 +193,10 @@ class Service:
 
     def _ingress_consumer(self, institution: str) -> Consumer:
         names = sorted(e.__name__ for e in self.partner_events)
-        subjects = (f"partners.{institution}.>",) if self.name == ORPHANS else tuple(
-            f"partners.{institution}.*.{name}" for name in names
+        subjects = (
+            (f"partners.{institution}.>",)
+            if self.name == ORPHANS
+            else tuple(f"partners.{institution}.*.{name}" for name in names)
         )
         return Consumer(ingress_stream(institution), self.name, subjects)
 
@@ -224,8 +228,13 @@ class Service:
                 if self.partner_events:
                     for institution in set(await self._institutions()) - bound:
                         intake = Intake(
-                            self.engine, f"partner-{institution}", dispatch.read_partner_event, dispatch.partner_event,
-                            self.begin, dispatch.unreadable, kind="partner",
+                            self.engine,
+                            f"partner-{institution}",
+                            dispatch.read_partner_event,
+                            dispatch.partner_event,
+                            self.begin,
+                            dispatch.unreadable,
+                            kind="partner",
                         )
                         await binding.consume(self._ingress_consumer(institution), intake.take).start()
                         bound.add(institution)
@@ -278,8 +287,11 @@ class Service:
 def _content(scheme: Scheme) -> dict[str, Any]:
     """A scheme version as it is kept, so that an old decision can be explained with the rules of its day."""
     content = {
-        "id": scheme.id, "name": scheme.name,
-        "settings": {key: {"value": s.value, "clause": s.clause, "reading": s.reading} for key, s in scheme.settings.items()},
+        "id": scheme.id,
+        "name": scheme.name,
+        "settings": {
+            key: {"value": s.value, "clause": s.clause, "reading": s.reading} for key, s in scheme.settings.items()
+        },
         "rules": {key: rule.model_dump() for key, rule in scheme.rules.items()},
         "organisations": {key: one.model_dump() for key, one in scheme.organisations.items()},
     }

@@ -1,6 +1,19 @@
 """What every service's database keeps of messages: outbox, inbox, answers, attempts, parked, receipts."""
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Identity, Index, Integer, LargeBinary, MetaData, Table, Text, func
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()

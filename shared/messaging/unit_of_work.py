@@ -106,13 +106,19 @@ class Transaction:
             for place in places:
                 self.versions[place] += 1
             rows = [
-                {"scheme": place[1], "key": place[2], "version": self.versions[place],
-                 "doc": self.states[place].model_dump(mode="json")}
+                {
+                    "scheme": place[1],
+                    "key": place[2],
+                    "version": self.versions[place],
+                    "doc": self.states[place].model_dump(mode="json"),
+                }
                 for place in places
             ]
             write = insert(table)
             changes = {"version": write.excluded.version, "doc": write.excluded.doc}
-            await self.connection.execute(write.on_conflict_do_update(index_elements=["scheme", "key"], set_=changes), rows)
+            await self.connection.execute(
+                write.on_conflict_do_update(index_elements=["scheme", "key"], set_=changes), rows
+            )
         self.changed = {}
 
 
@@ -167,11 +173,18 @@ class UnitOfWork:
             if self.transaction.rows:
                 await self.transaction.rows(self, event_id, event)
             envelope = {
-                "specversion": "1.0", "id": event_id, "source": f"/services/{self.transaction.service}",
-                "type": type_of(name), "subject": event.about, "time": self.now.isoformat(),
-                "datacontenttype": "application/json", "scheme": self.scheme.id,
-                "correlationid": event.case or self.correlation_id or event.about, "causationid": self.message_id,
-                "schemeversion": self.scheme.version, "data": event.model_dump(mode="json"),
+                "specversion": "1.0",
+                "id": event_id,
+                "source": f"/services/{self.transaction.service}",
+                "type": type_of(name),
+                "subject": event.about,
+                "time": self.now.isoformat(),
+                "datacontenttype": "application/json",
+                "scheme": self.scheme.id,
+                "correlationid": event.case or self.correlation_id or event.about,
+                "causationid": self.message_id,
+                "schemeversion": self.scheme.version,
+                "data": event.model_dump(mode="json"),
             }
             if self.traceparent:
                 envelope["traceparent"] = self.traceparent
@@ -185,7 +198,13 @@ class UnitOfWork:
         payload = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
         if len(payload.encode()) > MOST_BYTES:
             raise ValueError(f"{name} is too large for the bus: {len(payload)} characters")
-        self.transaction.announcements.append({
-            "event_id": event_id, "scheme": self.scheme.id, "stream": stream, "subject": subject, "name": name,
-            "payload": payload,
-        })
+        self.transaction.announcements.append(
+            {
+                "event_id": event_id,
+                "scheme": self.scheme.id,
+                "stream": stream,
+                "subject": subject,
+                "name": name,
+                "payload": payload,
+            }
+        )

@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -41,28 +40,53 @@ async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 class Gateway:
     """A gateway process with referral and review beside it; `token` makes tokens as the command line does."""
 
-    def __init__(self, postgres: Postgres, nats_url: str, directory: Path, clock: str = "message") -> None:
-        self.database_url = postgres.url("gw_gateway")
+    def __init__(
+        self,
+        postgres: Postgres,
+        nats_url: str,
+        directory: Path,
+        clock: str = "message",
+        mark: str = "gw",
+        services: tuple[str, ...] = SERVICES,
+    ) -> None:
+        self.services = services
+        self.database_url = postgres.url(f"{mark}_gateway")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._tokens: dict[tuple[str, str], str] = {}
-        self.ports = {name: free_port() for name in SERVICES}
+        self.ports = {name: free_port() for name in services}
         self.url = f"http://127.0.0.1:{self.ports['gateway']}"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("RISKPOOL_")}
-        for name in SERVICES:
+        for name in services:
             postgres.role(name)
-            postgres.database(f"gw_{name}")
-        owner = {**environment, "RISKPOOL_OWNER_URL": postgres.url("gw_{service}")}
-        subprocess.run([sys.executable, "-m", "riskpool.migrate", *SERVICES], env=owner, check=True)
-        for name in SERVICES:
-            url = postgres.server.url(f"gw_{name}", name, PASSWORD)
-            self._start(name, directory / f"{name}.log", {
-                **environment, "RISKPOOL_DATABASE_URL": url, "RISKPOOL_NATS_URL": nats_url, "RISKPOOL_CLOCK": clock,
-            })
+            postgres.database(f"{mark}_{name}")
+        owner = {**environment, "RISKPOOL_OWNER_URL": postgres.url(mark + "_{service}")}
+        subprocess.run([sys.executable, "-m", "riskpool.migrate", *services], env=owner, check=True)
+        for name in services:
+            url = postgres.server.url(f"{mark}_{name}", name, PASSWORD)
+            self._start(
+                name,
+                directory / f"{name}.log",
+                {
+                    **environment,
+                    "RISKPOOL_DATABASE_URL": url,
+                    "RISKPOOL_NATS_URL": nats_url,
+                    "RISKPOOL_CLOCK": clock,
+                },
+            )
         self._until_ready()
 
     def _start(self, name: str, log: Path, environment: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "uvicorn", f"services.{name}.app:app", "--port", str(self.ports[name]),
-                   "--timeout-graceful-shutdown", "8", "--no-access-log"]
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            f"services.{name}.app:app",
+            "--port",
+            str(self.ports[name]),
+            "--timeout-graceful-shutdown",
+            "8",
+            "--no-access-log",
+        ]
         with log.open("ab") as output:
             self._processes[name] = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
 
@@ -73,7 +97,7 @@ class Gateway:
             except httpx.HTTPError:
                 return False
 
-        for name in SERVICES:
+        for name in self.services:
             eventually(lambda name=name: is_ready(name), 60)
 
     def token(self, organisation: str, scheme: str = "yanqing") -> str:
@@ -91,25 +115,26 @@ class Gateway:
     def client(self, organisation: str, **headers: str) -> httpx.Client:
         """A client of one organisation with the scheme's address as its base."""
         return httpx.Client(
-            base_url=f"{self.url}/v1/schemes/yanqing", timeout=20,
+            base_url=f"{self.url}/v1/schemes/yanqing",
+            timeout=20,
             headers={"Authorization": f"Bearer {self.token(organisation)}", **headers},
         )
 
     def settle(self) -> None:
         """Wait until the gateway has shown everything (services that do not run here are not asked)."""
         with self.client("drc") as client:
+
             def idle() -> bool:
                 progress = client.get("/progress").json()
-                own = [progress["outbox"][name] for name in SERVICES]
-                waiting = [count for name, count in progress["consumers"].items() if name.split("/")[1] in SERVICES]
+                own = [progress["outbox"][name] for name in self.services]
+                waiting = [
+                    count for name, count in progress["consumers"].items() if name.split("/")[1] in self.services
+                ]
                 return not any(own) and not any(waiting)
 
             eventually(idle)
             time.sleep(0.05)
             eventually(idle)
-
-    def kill(self, name: str) -> None:
-        self._processes.pop(name).kill()
 
     def stop(self) -> float:
         """Stop everything; how long the gateway took."""
@@ -137,15 +162,18 @@ def gateway(postgres: Postgres, server_directory: Path) -> Iterator[Gateway]:
     nats.stop()
 
 
-Send = Callable[..., Any]
-
-
 @pytest.fixture(scope="session")
 def signed(gateway: Gateway) -> Gateway:
     """The gateway with two banks and a custodian under agreement."""
     for institution, kind in (("bank-a", "bank"), ("bank-b", "bank"), ("custodian", "custodian")):
-        body = {"institution": institution, "kind": kind, "name": institution, "valid_from": "2026-01-01",
-                "valid_to": "2028-12-31", "products": ["bank"] if kind == "bank" else []}
+        body = {
+            "institution": institution,
+            "kind": kind,
+            "name": institution,
+            "valid_from": "2026-01-01",
+            "valid_to": "2028-12-31",
+            "products": ["bank"] if kind == "bank" else [],
+        }
         with gateway.client("drc") as client:
             answer = client.post("/commands/SignAgreement", json=body, headers={"Riskpool-Time": "2026-01-05"})
         assert answer.status_code == 200, answer.text

@@ -195,7 +195,10 @@ async def test_ledger_balances_are_derived_from_the_entries(connection: AsyncCon
         "capital": "-10.00", "cash": "6.00", "instructed": "4.00",
     }  # fmt: skip
     lines = await ledger.entry_list(connection, SCHEME, account="cash", about=None, limit=9, cursor=None)
-    assert [(one.cause, one.amount) for one in lines.items] == [("CapitalInjected", 1000), ("CompensationInstructed", -400)]
+    assert [(one.cause, one.amount) for one in lines.items] == [
+        ("CapitalInjected", 1000),
+        ("CompensationInstructed", -400),
+    ]
 
 
 async def test_a_department_shows_quarters_years_and_its_flag(connection: AsyncConnection) -> None:

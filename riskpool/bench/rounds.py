@@ -1,0 +1,162 @@
+"""Measuring a stack of its own and, in the same rounds, what its figures are held against."""
+
+import asyncio
+import contextlib
+import os
+import random
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import nats
+import psutil
+
+from riskpool.bench.decisions import decisions_per_second
+from riskpool.bench.peers import BareBus, HotRow, bare_bus, hot_row, imports, sync_milliseconds
+from riskpool.bench.workload import CLIENTS, CUSTODIAN, FINANCE, SCHEME, Workload
+from riskpool.scenario.doors import HttpDoor
+from riskpool.scenario.embedded import make_tokens, temporary_stack
+from riskpool.scenario.runner import READER
+from riskpool.stack import Stack
+
+Figures = dict[str, float]
+Work = Callable[[], Awaitable[Figures]]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured: rounds, seconds of each rate, events of a burst, events one at a time."""
+
+    rounds: int
+    seconds: int
+    burst: int
+    singles: int
+
+
+FULL, QUICK = Size(3, 5, 2000, 200), Size(1, 1, 200, 30)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure and what it is held against; ``figure`` and ``peer`` name them in the rounds."""
+
+    what: str
+    figure: str
+    beside: str
+    peer: str
+    unit: str
+
+
+ROWS = (
+    Row("commands over HTTP", "commands", "pgbench, one hot row", "hot_row", "/s"),
+    Row("commands over HTTP", "commands", "GET /healthz", "requests", "/s"),
+    Row("partner events drained", "drained", "NATS publish and fetch", "bare_events", "/s"),
+    Row("event to receipt, p50", "receipt_p50", "NATS publish to ack", "ack_p50", "ms"),
+    Row("event to receipt, p99", "receipt_p99", "NATS publish to ack", "ack_p99", "ms"),
+    Row("pool decisions", "decisions", "pgbench, one hot row", "hot_row", "/s"),
+    Row("start until ready", "start", "five imports", "imports", "s"),
+)
+
+
+@dataclass
+class Result:
+    """Every figure of every round, and what of the books did not agree with what was sent."""
+
+    rounds: dict[str, list[float]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    sent: dict[str, int] = field(default_factory=dict)
+    load_before: float = 0.0
+    sync_ms: float = 0.0
+
+    def add(self, figures: Figures) -> None:
+        """One round's figures."""
+        for name, value in figures.items():
+            self.rounds.setdefault(name, []).append(value)
+
+    def median(self, name: str) -> float:
+        """The middle round's figure."""
+        return statistics.median(self.rounds[name])
+
+    def ratios(self, row: Row) -> list[float]:
+        """The figure divided by what stands beside it, round by round."""
+        return [one / peer for one, peer in zip(self.rounds[row.figure], self.rounds[row.peer], strict=True)]
+
+
+async def measure(size: Size, say: Callable[[str], None]) -> Result:
+    """Start a stack, measure everything in rounds of random order, and prove the books at the end."""
+    result = Result(load_before=psutil.getloadavg()[0], sync_ms=sync_milliseconds())
+    say("starting a stack")
+    begun = time.perf_counter()
+    async with temporary_stack() as stack:
+        result.add({"first_start": time.perf_counter() - begun})
+        for number in range(size.rounds):
+            say(f"start-up, round {number + 1} of {size.rounds}")
+            result.add(await _start_up(stack))
+        async with _ready(stack) as (workload, database, bus):
+            works = _works(size, workload, database, bus)
+            for number in range(size.rounds):
+                for work in random.sample(works, len(works)):
+                    say(f"{work.__name__.strip('_')}, round {number + 1} of {size.rounds}")
+                    result.add(await work())
+                    await workload.settle()
+            say("proving the books")
+            result.sent = {"capital_fen": workload.capital_fen, "events": len(workload.event_ids)}
+            result.faults = await workload.faults()
+    return result
+
+
+async def _start_up(stack: Stack) -> Figures:
+    await stack.stop()
+    environment = {**os.environ, "RISKPOOL_DATABASE_URL": stack.database_url("pool"), "RISKPOOL_CLOCK": stack.clock}
+    imported = await imports(environment)
+    begun = time.perf_counter()
+    await stack.start()
+    return {"imports": imported, "start": time.perf_counter() - begun}
+
+
+@contextlib.asynccontextmanager
+async def _ready(stack: Stack) -> AsyncIterator[tuple[Workload, HotRow, BareBus]]:
+    tokens = await make_tokens(stack.database_url("gateway"), SCHEME, {READER, FINANCE, CUSTODIAN})
+    async with contextlib.AsyncExitStack() as resources:
+        http = HttpDoor(stack.api_url, SCHEME, tokens)
+        resources.push_async_callback(http.close)
+        client = await nats.connect(stack.nats_url)
+        resources.push_async_callback(client.close)
+        workload = Workload(stack, http, client)
+        await workload.prepare()
+        database = await resources.enter_async_context(hot_row(stack.postgres.url("postgres")))
+        bus = await resources.enter_async_context(bare_bus(client.jetstream()))
+        yield workload, database, bus
+
+
+def _works(size: Size, workload: Workload, database: HotRow, bus: BareBus) -> list[Work]:
+    async def commands() -> Figures:
+        return {"commands": await workload.commands(size.seconds)}
+
+    async def requests() -> Figures:
+        return {"requests": await workload.requests(size.seconds)}
+
+    async def pgbench() -> Figures:
+        return {"hot_row": await database.transactions(size.seconds, CLIENTS)}
+
+    async def partner_events() -> Figures:
+        return {"drained": await workload.drained(size.burst)}
+
+    async def bare_events() -> Figures:
+        return {"bare_events": await bus.events(workload.like(size.burst))}
+
+    async def receipts() -> Figures:
+        return _percentiles("receipt", await workload.receipts(size.singles))
+
+    async def bare_acks() -> Figures:
+        return _percentiles("ack", await bus.acks(workload.like(size.singles)))
+
+    async def decisions() -> Figures:
+        return {"decisions": await asyncio.to_thread(decisions_per_second, size.seconds / 2)}
+
+    return [commands, requests, pgbench, partner_events, bare_events, receipts, bare_acks, decisions]
+
+
+def _percentiles(name: str, values: list[float]) -> Figures:
+    return {f"{name}_p50": statistics.median(values), f"{name}_p99": statistics.quantiles(values, n=100)[98]}
