@@ -26,9 +26,7 @@ ENTERPRISE_A = "91110119MA01ABC17J"
 async def load_demo(stack: Stack, progress: Progress | None = None) -> Outcome:
     """Play the story through the public doors of a running stack; what did not hold is in the outcome."""
     tokens = await _tokens_on(stack)
-    return await run_scenario(
-        STORY, api_url=stack.api_url, nats_url=stack.nats_url, tokens=tokens, progress=progress
-    )
+    return await run_scenario(STORY, api_url=stack.api_url, nats_url=stack.nats_url, tokens=tokens, progress=progress)
 
 
 def demo(
@@ -39,10 +37,7 @@ def demo(
     console = Console(highlight=False)
     try:
         with progress_bar(console) as (on_step, on_stack):
-            if url:
-                run = _on_given(url, given_tokens(tokens), on_step)
-            else:
-                run = _on_own(on_step, on_stack)
+            run = _on_given(url, given_tokens(tokens), on_step) if url else _on_own(on_step, on_stack)
             outcome, found = asyncio.run(run)
     except (StoryError, StackError) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"riskpool: {error}", markup=False)
@@ -96,17 +91,20 @@ async def _read(url: str, tokens: Tokens) -> dict[str, Any]:
 
 def _ledger(entries: list[dict[str, Any]]) -> Table:
     table = Table(title="The ledger: every posting sums to zero", title_justify="left")
-    for heading in ("date", "cause", "about", "account"):
-        table.add_column(heading)
-    table.add_column("debit", justify="right")
-    table.add_column("credit", justify="right")
+    table.add_column("date", no_wrap=True)
+    table.add_column("cause", overflow="fold")
+    table.add_column("account", overflow="fold")
+    table.add_column("debit", justify="right", no_wrap=True)
+    table.add_column("credit", justify="right", no_wrap=True)
     for number, entry in enumerate(entries):
         first = not number or entries[number - 1]["event_id"] != entry["event_id"]
         amount = str(entry["amount"])
         credit = amount.startswith("-")
         table.add_row(
-            *((entry["on"], entry["cause"], entry["about"]) if first else ("", "", "")), entry["account"],
-            "" if credit else in_thousands(amount), in_thousands(amount[1:]) if credit else "",
+            *((entry["on"], entry["cause"]) if first else ("", "")),
+            entry["account"],
+            "" if credit else in_thousands(amount),
+            in_thousands(amount[1:]) if credit else "",
         )
     return table
 

@@ -1,9 +1,9 @@
 """A TCP proxy before NATS that delivers twice and late: what a bus may do to a consumer, done on purpose.
 
-It reads the client protocol from server to client. A JetStream delivery (its reply subject begins with ``$JS.ACK.``) and a
-command request (subject ``commands.…``) may be written twice, and later than it came; deliveries of one lane keep their order.
-A lane is one connection and one ``correlationid`` of the JSON payload, or the subject where there is none. Everything else,
-pings, status messages, publish acknowledgements, answers of ``$JS.API``, passes at once and unchanged.
+It reads the client protocol from server to client. A JetStream delivery (its reply subject begins with ``$JS.ACK.``)
+and a command request (subject ``commands.…``) may be written twice, and later than it came; deliveries of one lane keep
+their order. A lane is one connection and one ``correlationid`` of the JSON payload, or the subject where there is none.
+Everything else, pings, status messages, publish acknowledgements, answers of ``$JS.API``, passes at once and unchanged.
 """
 
 import asyncio

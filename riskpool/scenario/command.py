@@ -28,13 +28,15 @@ def scenario(
     file: Annotated[Path, typer.Argument(help="The story (docs/scenarios.md).", exists=True, dir_okay=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")] = False,
     url: Annotated[str | None, typer.Option(help="Run against this gateway instead of a stack of its own.")] = None,
-    nats: Annotated[str | None, typer.Option(help="With --url: the bus, for partner events; without it they go over HTTP.")] = None,
-    tokens: Annotated[
-        Path | None, typer.Option(help=f"With --url: a YAML file organisation: token (else ${TOKENS_VARIABLE} holds its path or text).")
+    nats: Annotated[
+        str | None, typer.Option(help="With --url: the bus; without it partner events go over HTTP.")
     ] = None,
-    scheme: Annotated[str | None, typer.Option(help="With --url: run under this scheme's id instead of the story's.")] = None,
+    tokens: Annotated[
+        Path | None, typer.Option(help=f"With --url: YAML, organisation: token (else in ${TOKENS_VARIABLE}).")
+    ] = None,
+    scheme: Annotated[str | None, typer.Option(help="With --url: another scheme's id than the story's.")] = None,
     duplicate: Annotated[bool, typer.Option("--duplicate", help="Deliver and send every message twice.")] = False,
-    shuffle: Annotated[int | None, typer.Option(help="Delay and reorder deliveries of different cases, by this seed.")] = None,
+    shuffle: Annotated[int | None, typer.Option(help="Delay and reorder deliveries, by this seed.")] = None,
 ) -> None:
     """Run a story through the system's public doors. Exit 0 when every step and expectation held, else 1."""
     from riskpool.scenario.report import print_outcome
@@ -49,8 +51,14 @@ def scenario(
         with progress_bar(console) as (on_step, on_stack):
             if url:
                 run = run_scenario(
-                    file, api_url=url, nats_url=nats, tokens=given_tokens(tokens), duplicate=duplicate, seed=shuffle,
-                    scheme=scheme, progress=on_step,
+                    file,
+                    api_url=url,
+                    nats_url=nats,
+                    tokens=given_tokens(tokens),
+                    duplicate=duplicate,
+                    seed=shuffle,
+                    scheme=scheme,
+                    progress=on_step,
                 )
             else:
                 run = on_own_stack(story, duplicate, shuffle, on_step, on_stack)
@@ -77,7 +85,12 @@ async def on_own_stack(
     async with temporary_stack(schemes, duplicate=duplicate, shuffle=shuffle, progress=on_stack) as stack:
         tokens = await make_tokens(stack.database_url("gateway"), scheme_id, organisations_of(story))
         return await run_scenario(
-            story.path, api_url=stack.api_url, nats_url=stack.nats_url, tokens=tokens, duplicate=duplicate, seed=shuffle,
+            story.path,
+            api_url=stack.api_url,
+            nats_url=stack.nats_url,
+            tokens=tokens,
+            duplicate=duplicate,
+            seed=shuffle,
             progress=on_step,
         )
 
@@ -99,7 +112,7 @@ def given_tokens(file: Path | None) -> Callable[[str], str]:
 
     def token(organisation: str) -> str:
         if organisation not in known:
-            raise StoryError(f"there is no token of {organisation}; the tokens given are of {', '.join(map(str, known))}")
+            raise StoryError(f"no token of {organisation} was given, only of {', '.join(map(str, known))}")
         return str(known[organisation])
 
     return token

@@ -19,7 +19,8 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 Tokens = Callable[[str], str]
 _RECEIPT_WAIT_S = 3.0
-_DOOR_WAIT_S = 10.0
+_DOOR_WAIT_S = 60.0
+_RECOVERY_WAIT_S = 30.0
 _DAYS_WAIT_S = 300.0
 
 
@@ -49,6 +50,8 @@ class HttpDoor:
         self.scheme = scheme
         self._tokens = tokens
         self._known: dict[str, str] = {}
+        self._patience = _DOOR_WAIT_S
+        self.closed_at = 0.0
         self._client = httpx.AsyncClient(base_url=api_url.rstrip("/"), trust_env=False)
 
     async def close(self) -> None:
@@ -60,7 +63,9 @@ class HttpDoor:
         headers = {"Riskpool-Time": at_nine(day), "Idempotency-Key": key}
         return _answer(await self._send("POST", f"/commands/{name}", organisation, headers, fields), key)
 
-    async def partner_event(self, organisation: str, name: str, fields: dict[str, Any], day: date, event_id: str) -> Answer:
+    async def partner_event(
+        self, organisation: str, name: str, fields: dict[str, Any], day: date, event_id: str
+    ) -> Answer:
         """Report a fact without a bus client."""
         headers = {"Riskpool-Time": at_nine(day), "Idempotency-Key": event_id}
         for _ in range(3):
@@ -83,6 +88,8 @@ class HttpDoor:
     async def settled(self, organisation: str) -> bool:
         """Whether every consumer has taken what was published."""
         status, progress = await self.read(organisation, "/progress")
+        if status != 200 or None in progress.get("outbox", {}).values():
+            self.closed_at = time.monotonic()
         return status == 200 and bool(progress.get("settled"))
 
     def token(self, organisation: str) -> str:
@@ -94,18 +101,22 @@ class HttpDoor:
     async def _send(
         self, method: str, path: str, organisation: str, headers: dict[str, str], body: Any, seconds: float = 30.0
     ) -> httpx.Response:
-        """One request; an unreachable or overloaded gateway is asked again for ten seconds (every POST carries its key)."""
+        """One request; where the door is closed it is tried again, with the same key, for a minute (once a run)."""
         url = f"/v1/schemes/{self.scheme}{path}"
         headers = {**headers, "Authorization": f"Bearer {self.token(organisation)}", "Accept-Language": "en"}
-        deadline = time.monotonic() + _DOOR_WAIT_S
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 response = await self._client.request(method, url, headers=headers, json=body, timeout=seconds)
-                if response.status_code not in (429, 502, 503, 504) or time.monotonic() > deadline:
+                found = f"status {response.status_code}"
+                if response.status_code not in (429, 502, 503, 504):
                     return response
             except httpx.TransportError as error:
-                if time.monotonic() > deadline:
-                    raise DoorError(f"{method} {url}: the gateway does not answer: {error!r}") from error
+                found = repr(error)
+            self.closed_at = time.monotonic()
+            if self.closed_at > deadline:
+                self._patience = 0.0
+                raise DoorError(f"{method} {url}: the gateway does not answer: {found}")
             await asyncio.sleep(0.2)
 
 
@@ -115,6 +126,8 @@ class BusDoor:
     def __init__(self, client: Client, scheme: str) -> None:
         self._js = client.jetstream()
         self._scheme = scheme
+        self._patience = _DOOR_WAIT_S
+        self.closed_at = 0.0
 
     async def partner_event(
         self, institution: str, name: str, fields: dict[str, Any], day: date, event_id: str, *, times: int = 1
@@ -122,17 +135,22 @@ class BusDoor:
         """Publish until there is a receipt; None when the institution has no ingress stream."""
         subject = f"{institution}.{self._scheme}.{name}"
         payload = json.dumps(self._envelope(institution, name, fields, day, event_id), ensure_ascii=False).encode()
-        deadline = time.monotonic() + _DOOR_WAIT_S
-        while time.monotonic() < deadline:
+        deadline = time.monotonic() + self._patience
+        while True:
             try:
                 for _ in range(times):
                     await self._publish(f"partners.{subject}", payload)
+                receipt = await self._receipt(f"receipts.{subject}", event_id)
+                if receipt is not None:
+                    return receipt
             except NoStreamResponseError:
                 return None
-            receipt = await self._receipt(f"receipts.{subject}", event_id)
-            if receipt is not None:
-                return receipt
-        raise DoorError(f"no receipt for {name} of {institution} (event {event_id}) within {_DOOR_WAIT_S:.0f} s")
+            except (NatsError, NatsTimeout):
+                await asyncio.sleep(0.2)
+            self.closed_at = time.monotonic()
+            if self.closed_at > deadline:
+                self._patience = 0.0
+                raise DoorError(f"no receipt for {name} of {institution} (event {event_id})")
 
     async def _publish(self, subject: str, payload: bytes) -> None:
         """Store the event; the ingress stream may appear a moment after the agreement, the bus may just be starting."""
@@ -162,12 +180,20 @@ class BusDoor:
                 return _from_receipt(receipt)
         return None
 
-    def _envelope(self, institution: str, name: str, fields: dict[str, Any], day: date, event_id: str) -> dict[str, Any]:
+    def _envelope(
+        self, institution: str, name: str, fields: dict[str, Any], day: date, event_id: str
+    ) -> dict[str, Any]:
         about = str(fields.get("uscc") or fields.get("loan_no") or fields.get("disbursement_id") or "")
         return {
-            "specversion": "1.0", "id": event_id, "source": f"/partners/{institution}", "type": f"riskpool.{name}.v1",
-            **({"subject": about} if about else {}), "time": at_nine(day), "datacontenttype": "application/json",
-            "scheme": self._scheme, "data": fields,
+            "specversion": "1.0",
+            "id": event_id,
+            "source": f"/partners/{institution}",
+            "type": f"riskpool.{name}.v1",
+            **({"subject": about} if about else {}),
+            "time": at_nine(day),
+            "datacontenttype": "application/json",
+            "scheme": self._scheme,
+            "data": fields,
         }
 
 
@@ -178,7 +204,14 @@ class Doors:
         self.http = http
         self._bus = bus
 
-    async def report(self, institution: str, name: str, fields: dict[str, Any], day: date, *, twice: bool = False) -> Answer:
+    def waits_until(self, began: float, seconds: float) -> float:
+        """How long to wait for an effect: so long, and longer where a door was found closed lately."""
+        closed_at = max(self.http.closed_at, self._bus.closed_at if self._bus else 0.0)
+        return max(began + seconds, min(closed_at + _RECOVERY_WAIT_S, began + _DOOR_WAIT_S))
+
+    async def report(
+        self, institution: str, name: str, fields: dict[str, Any], day: date, *, twice: bool = False
+    ) -> Answer:
         """A partner event through the bus, or over HTTP where there is no bus."""
         event_id = str(uuid4())
         if self._bus is not None:
@@ -188,12 +221,14 @@ class Doors:
         answer = await self.http.partner_event(institution, name, fields, day, event_id)
         return await self.http.partner_event(institution, name, fields, day, event_id) if twice else answer
 
-    async def command(self, organisation: str, name: str, fields: dict[str, Any], day: date, *, twice: bool = False) -> Answer:
+    async def command(
+        self, organisation: str, name: str, fields: dict[str, Any], day: date, *, twice: bool = False
+    ) -> Answer:
         """A command; twice with one key must answer the same twice."""
         key = str(uuid4())
         answer = await self.http.command(organisation, name, fields, day, key)
         if twice and (again := await self.http.command(organisation, name, fields, day, key)) != answer:
-            raise DoorError(f"{name} sent again with its Idempotency-Key answered {again}, the first answer was {answer}")
+            raise DoorError(f"{name} sent again with its key answered {again}, the first answer was {answer}")
         return answer
 
 

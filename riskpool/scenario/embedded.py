@@ -51,7 +51,7 @@ async def temporary_stack(
     counts: dict[str, int] | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> AsyncIterator[Stack]:
-    """A stack with business time from the messages; with mischief, counted in ``counts``, between its services and NATS."""
+    """A stack with business time from the messages; ``counts`` tells what mischief was done before NATS."""
     directory = Path(tempfile.mkdtemp(prefix="riskpool-scenario-"))
     directory.chmod(0o711)
     ports: dict[str, int] = {}

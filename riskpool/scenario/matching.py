@@ -9,7 +9,9 @@ def differences(expected: Any, found: Any, path: str = "") -> list[str]:
     if isinstance(expected, dict):
         if not isinstance(found, dict):
             return [_line(path, expected, found)]
-        return [line for key, value in expected.items() for line in differences(value, found.get(key), _join(path, key))]
+        return [
+            line for key, value in expected.items() for line in differences(value, found.get(key), _join(path, key))
+        ]
     if isinstance(expected, list):
         return _list_differences(expected, found, path)
     return [] if same(expected, found) else [_line(path, expected, found)]
@@ -34,7 +36,8 @@ def _list_differences(expected: list[Any], found: Any, path: str) -> list[str]:
     if not isinstance(entries, list):
         return [_line(path, expected, found)]
     missing = [entry for entry in expected if not any(not differences(entry, element) for element in entries)]
-    return [f"{path or 'items'}: nothing in the list matches {entry!r}; found {_short(_alike(entry, entries))}" for entry in missing]
+    where = f"{path or 'items'}: nothing in the list matches"
+    return [f"{where} {entry!r}; found {_short(_alike(entry, entries))}" for entry in missing]
 
 
 def _alike(entry: Any, entries: list[Any]) -> list[Any]:

@@ -9,8 +9,23 @@ from rich.table import Table
 
 from riskpool.scenario.story import Step
 
-FIGURES = ("state", "capital", "balance", "cash", "instructed", "compensated_gross", "counter", "pause_line", "resume_line",
-           "held_total", "recoverable", "income_total", "subsidies_total", "fees_total", "exposure")
+FIGURES = (
+    "state",
+    "capital",
+    "balance",
+    "cash",
+    "instructed",
+    "compensated_gross",
+    "counter",
+    "pause_line",
+    "resume_line",
+    "held_total",
+    "recoverable",
+    "income_total",
+    "subsidies_total",
+    "fees_total",
+    "exposure",
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,8 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     console.print(fund_table(outcome.scheme, outcome.pool))
     passed = outcome.document()["passed"]
     colour, word = ("green", "every step held") if outcome.ok else ("red", f"{outcome.steps - passed} did not hold")
-    console.print(f"[{colour}]{escape(outcome.title)}: {passed} of {outcome.steps} steps, {word}[/] ({outcome.seconds:.1f} s)")
+    told = f"{escape(outcome.title)}: {passed} of {outcome.steps} steps, {word}"
+    console.print(f"[{colour}]{told}[/] ({outcome.seconds:.1f} s)")
 
 
 def fund_table(scheme: str, pool: dict[str, Any]) -> Table:

@@ -24,12 +24,19 @@ _AFTER_FAILURE_WAIT_S = 2.0
 
 
 async def run_scenario(
-    path: Path | str, *, api_url: str, nats_url: str | None = None, tokens: Tokens, duplicate: bool = False,
-    seed: int | None = None, scheme: str | None = None, progress: Progress | None = None,
+    path: Path | str,
+    *,
+    api_url: str,
+    nats_url: str | None = None,
+    tokens: Tokens,
+    duplicate: bool = False,
+    seed: int | None = None,
+    scheme: str | None = None,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Run the story in a file (contract.md section 9); ``scheme`` runs it under another scheme's id.
 
-    ``duplicate`` makes every command and every partner event twice under one id; ``seed`` shuffles what the story leaves open.
+    ``duplicate`` makes every command and every partner event twice under one id; ``seed`` shuffles what is left open.
     Raises StoryError for a malformed story; everything that goes wrong in the run is in the outcome.
     """
     story = load_story(Path(path))
@@ -110,23 +117,25 @@ class _Run:
             self._fail(step, f"an answer with {step.match}", "; ".join(lines))
 
     async def _expect(self, step: Step) -> None:
-        deadline = time.monotonic() + (_AFTER_FAILURE_WAIT_S if self.outcome.failed else EXPECT_WAIT_S)
-        pause = 0.01
+        began, pause = time.monotonic(), 0.01
+        seconds = _AFTER_FAILURE_WAIT_S if self.outcome.failed else EXPECT_WAIT_S
         while True:
             status, found = await self.doors.http.read(step.by or READER, step.expect)
             lines = _unmet(step, status, found)
             if not lines:
                 return
-            if time.monotonic() > deadline:
-                self._fail(step, f"{step.match}" if step.match is not None else f"status {step.status}", "; ".join(lines))
+            if time.monotonic() > self.doors.waits_until(began, seconds):
+                self._fail(
+                    step, f"{step.match}" if step.match is not None else f"status {step.status}", "; ".join(lines)
+                )
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.25)
 
     async def _settle(self, seconds: float) -> None:
-        """Wait until every consumer has taken what was published, at most so long."""
-        deadline, pause = time.monotonic() + seconds, 0.005
-        while not await self.doors.http.settled(READER) and time.monotonic() < deadline:
+        """Wait until every consumer has taken what was published; at most so long, unless a service was away."""
+        began, pause = time.monotonic(), 0.005
+        while not await self.doors.http.settled(READER) and time.monotonic() < self.doors.waits_until(began, seconds):
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.1)
 
@@ -146,7 +155,11 @@ class _Run:
 
     async def _transfer(self, step: Step, disbursement_id: str) -> None:
         self.transfers += 1
-        fields = {"disbursement_id": disbursement_id, "bank_ref": f"AUTO-{self.transfers}", "settled_on": step.on.isoformat()}
+        fields = {
+            "disbursement_id": disbursement_id,
+            "bank_ref": f"AUTO-{self.transfers}",
+            "settled_on": step.on.isoformat(),
+        }
         answer = await self.doors.report(self.story.custodian, "TransferSettled", fields, step.on, twice=self.twice)
         if answer.outcome != "accepted":
             self._fail(step, f"the custodian's transfer of {disbursement_id} to be accepted", _said(answer))
@@ -167,12 +180,12 @@ class _Run:
         return {key: await self._resolved(item, step) for key, item in value.items()}
 
     async def _newest_disbursement(self, wanted: dict[str, Any]) -> str:
-        deadline = time.monotonic() + EXPECT_WAIT_S
+        began = time.monotonic()
         while True:
             rows = [row for row in await self._disbursements("instructed") if not differences(wanted, row)]
             if rows:
                 return str(rows[-1]["id"])
-            if time.monotonic() > deadline:
+            if time.monotonic() > self.doors.waits_until(began, EXPECT_WAIT_S):
                 raise DoorError(f"there is no instructed disbursement with {wanted}")
             await asyncio.sleep(0.05)
 
@@ -197,5 +210,6 @@ def _unmet(step: Step, status: int, found: Any) -> list[str]:
 
 def _said(answer: Answer) -> str:
     parts = [answer.outcome or "no outcome", answer.rule, answer.detail]
-    failed = [finding.get("rule", "") for finding in answer.body.get("findings") or [] if finding.get("result") == "fail"]
+    findings = answer.body.get("findings") or []
+    failed = [finding.get("rule", "") for finding in findings if finding.get("result") == "fail"]
     return ", ".join(part for part in parts if part) + (f" (failing: {', '.join(failed)})" if failed else "")

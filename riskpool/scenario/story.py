@@ -67,7 +67,8 @@ def load_story(path: Path) -> Story:
     if custodian not in ("auto", "manual"):
         raise StoryError(f"{path.name}: custodian is auto or manual, not {custodian!r}")
     checked = _checked(unfold(steps, macros), defaults)
-    return Story(path, str(document.get("title", path.stem)), scheme, scheme_file, _custodian_id(custodian, checked), checked)
+    title = str(document.get("title", path.stem))
+    return Story(path, title, scheme, scheme_file, _custodian_id(custodian, checked), checked)
 
 
 def _check_keys(document: Any, known: set[str], where: str) -> None:
@@ -107,7 +108,7 @@ def _defaults(value: Any, where: str) -> dict[str, dict[str, Any]]:
 def _scheme(document: dict[str, Any], path: Path) -> tuple[str, Path | None]:
     scheme = document.get("scheme")
     if not isinstance(scheme, str) or not scheme:
-        raise StoryError(f"{path.name}: scheme is missing: a scheme's id, or the path of a scheme file beside the story")
+        raise StoryError(f"{path.name}: scheme is missing: an id, or the path of a scheme file beside the story")
     if not scheme.endswith(".toml"):
         return scheme, None
     file = (path.parent / scheme).resolve()
@@ -144,15 +145,23 @@ def _step(number: int, raw: Unfolded, defaults: dict[str, dict[str, Any]]) -> St
     if not isinstance(given, dict):
         raise StoryError(f"{where}: with holds the fields of {name}, as a mapping")
     return Step(
-        number, raw.label, raw.on, by, name, _with_defaults(given, defaults.get(name, {}), raw, where),
-        refused=_text(content, "refused", where), outcome=_outcome(content, where), saying=_text(content, "saying", where), match=plain(content.get("match")),
+        number,
+        raw.label,
+        raw.on,
+        by,
+        name,
+        _with_defaults(given, defaults.get(name, {}), raw, where),
+        refused=_text(content, "refused", where),
+        outcome=_outcome(content, where),
+        saying=_text(content, "saying", where),
+        match=plain(content.get("match")),
     )
 
 
 def _with_defaults(given: dict[str, Any], defaults: dict[str, Any], raw: Unfolded, where: str) -> dict[str, Any]:
     filled = fill(defaults, {**raw.scope, **given, "on": raw.on}, where)
-    merged = {**filled, **given}
-    fields: dict[str, Any] = plain({key: value for key, value in merged.items() if value is not None or key not in defaults})
+    left_out = {key for key, value in given.items() if value is None and key in defaults}
+    fields: dict[str, Any] = plain({key: value for key, value in {**filled, **given}.items() if key not in left_out})
     return fields
 
 
@@ -167,7 +176,13 @@ def _expectation(number: int, raw: Unfolded, where: str) -> Step:
     if "match" not in content and not status:
         raise StoryError(f"{where}: expect needs match (a part of the resource) or status")
     return Step(
-        number, raw.label, raw.on, by=str(content.get("by", "")), expect=resource, match=plain(content.get("match")), status=status
+        number,
+        raw.label,
+        raw.on,
+        by=str(content.get("by", "")),
+        expect=resource,
+        match=plain(content.get("match")),
+        status=status,
     )
 
 
@@ -188,6 +203,6 @@ def _outcome(content: dict[str, Any], where: str) -> str:
 
 def _custodian_id(mode: str, steps: tuple[Step, ...]) -> str:
     """The institution that the runner plays, or empty: the one that the story signs as custodian."""
-    signed = [s.fields.get("institution") for s in steps if s.do == "SignAgreement" and s.fields.get("kind") == "custodian"]
-    return "" if mode == "manual" else str(signed[0] if signed else "custodian")
-
+    agreements = [step.fields for step in steps if step.do == "SignAgreement"]
+    signed = [str(fields.get("institution")) for fields in agreements if fields.get("kind") == "custodian"]
+    return "" if mode == "manual" else (signed or ["custodian"])[0]

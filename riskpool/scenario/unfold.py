@@ -37,7 +37,11 @@ def read_macros(value: Any, where: str) -> dict[str, Macro]:
     macros = {}
     for name, body in value.items():
         parts = {"steps": body} if isinstance(body, list) else body
-        if not isinstance(parts, dict) or set(parts) - {"steps", "defaults"} or not isinstance(parts.get("steps"), list):
+        if (
+            not isinstance(parts, dict)
+            or set(parts) - {"steps", "defaults"}
+            or not isinstance(parts.get("steps"), list)
+        ):
             raise StoryError(f"{where}: macro {name} is a list of steps, or has defaults and steps")
         macros[str(name)] = Macro(parts["steps"], parts.get("defaults") or {})
     return macros
@@ -73,7 +77,7 @@ class _Unfolding:
 
     def one(self, step: dict[str, Any], scope: dict[str, Any], label: str, depth: int) -> Iterator[Unfolded]:
         where = f"step {label}"
-        self.on = self.date(fill(step.get("on"), {**scope, "on": self.on}, where), where)
+        self.on = self.day(fill(step.get("on"), {**scope, "on": self.on}, where), where)
         content = fill({key: value for key, value in step.items() if key != "on"}, {**scope, "on": self.on}, where)
         if "play" not in content:
             yield Unfolded(label, self.on, content, scope)
@@ -82,22 +86,24 @@ class _Unfolding:
             raise StoryError(f"{where}: a play step has on, play, with and repeat")
         macro, given = self.macros.get(content["play"]), content.get("with") or {}
         if macro is None:
-            raise StoryError(f"{where}: there is no macro {content['play']} (known: {', '.join(self.macros) or 'none'})")
+            raise StoryError(
+                f"{where}: there is no macro {content['play']} (known: {', '.join(self.macros) or 'none'})"
+            )
         inside = {**given, "on": self.on}
         for name, value in macro.defaults.items():
             inside.setdefault(name, fill(value, inside, where))
         yield from self.steps(macro.steps, inside, f"{label} {content['play']}.", depth + 1)
 
-    def date(self, value: Any, where: str) -> date:
+    def day(self, value: Any, where: str) -> date:
         if isinstance(value, date) and not isinstance(value, datetime):
             return value
         if value is None and self.on is not None:
             return self.on
         if isinstance(value, (str, int)) and not isinstance(value, bool):
-            return self.date_from_text(str(value), where)
-        raise StoryError(f"{where}: on is missing or not a date: write on: 2026-01-05, or +3 for three days after the step before")
+            return self.day_from_text(str(value), where)
+        raise StoryError(f"{where}: on is missing or not a date: 2026-01-05, or +3 for three days later")
 
-    def date_from_text(self, text: str, where: str) -> date:
+    def day_from_text(self, text: str, where: str) -> date:
         later = _LATER.fullmatch(text) or re.fullmatch(r"([0-9]{1,5})", text)
         if later and self.on is not None:
             return self.on + timedelta(days=int(later[1]))

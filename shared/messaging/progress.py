@@ -3,6 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import nats.errors
+
 from shared.contracts.registry import SERVICES
 from shared.messaging.bus import AnswerTimeout, ServiceUnavailable
 
@@ -16,11 +18,14 @@ async def progress(service: "Service") -> dict[str, Any]:
     """``{settled, outbox: {service: unpublished}, parked: {service: count}, consumers: {stream/durable: waiting}}``.
 
     Outboxes and streams are read before and after the consumers: a message at work is either not acked (its consumer is
-    busy), or its effects wait in an outbox, or they made a stream longer.
+    busy), or its effects wait in an outbox, or they made a stream longer. ServiceUnavailable when the bus is away.
     """
-    before, lengths = await asyncio.gather(_outboxes(service), _lengths(service))
-    found = await asyncio.gather(*(_waiting(service, stream) for stream in lengths))
-    after, lengths_after = await asyncio.gather(_outboxes(service), _lengths(service))
+    try:
+        before, lengths = await asyncio.gather(_outboxes(service), _lengths(service))
+        found = await asyncio.gather(*(_waiting(service, stream) for stream in lengths))
+        after, lengths_after = await asyncio.gather(_outboxes(service), _lengths(service))
+    except (nats.errors.Error, TimeoutError) as error:
+        raise ServiceUnavailable("the bus") from error
     consumers = {place: count for one in found for place, count in one.items()}
     idle = not any(consumers.values())
     empty = all(one["unpublished"] == 0 for one in (*before.values(), *after.values()))

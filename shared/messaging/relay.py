@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from shared.messaging.envelope import HEADERS
 
@@ -20,8 +21,9 @@ _UNPUBLISHED = (
 )
 _MARK = """update outbox o set published_at = clock_timestamp(), stream_seq = v.seq
            from unnest($1::bigint[], $2::bigint[]) v(id, seq) where o.id = v.id"""
-_LOST = """update outbox set published_at = null, stream_seq = null where id in
-           (select id from outbox where stream = $1 and published_at is not null and ($2 or stream_seq > $3))"""
+_TOP = """select event_id, stream_seq from outbox where stream = $1 and stream_seq is not null
+          order by stream_seq desc limit 1"""
+_ALL_AGAIN = "update outbox set published_at = null, stream_seq = null where stream = $1 and published_at is not null"
 
 
 class Relay:
@@ -91,6 +93,11 @@ class Relay:
                 log.warning("publishing waits", extra={"event_id": row["event_id"], "error": repr(result)[:200]})
                 break
             acked.append((row["id"], result.seq))
+        for stream in {row["stream"] for row in rows[: len(acked)]}:
+            if await self._is_shorter(connection, stream):  # asked before marking: what is marked hides the old end
+                await self._publish_all_again(connection, stream)
+                await asyncio.sleep(1)
+                return len(rows)
         if acked:
             await connection.execute(_MARK, [i for i, _ in acked], [s for _, s in acked])
         if len(acked) < len(rows):
@@ -98,19 +105,31 @@ class Relay:
         return len(rows)
 
     async def _find_losses(self, connection: asyncpg.Connection) -> None:
-        """A stream that is new, or shorter than what was published to it, is filled again from the outbox."""
+        """A stream that is new, or no longer holds the last thing published to it, is filled again from the outbox."""
         for stream in self._streams:
             created = await self._ensure(stream)
-            last = (await self._js.stream_info(stream)).state.last_seq
             known = await connection.fetchval("select created from relayed_streams where stream = $1", stream)
-            highest = await connection.fetchval("select max(stream_seq) from outbox where stream = $1", stream) or 0
             is_new = known is not None and known != created
-            if is_new or last < highest:
-                result = await connection.execute(_LOST, stream, is_new, last)
-                log.warning("the bus forgot: publishing again", extra={"stream": stream, "rows": result})
+            if is_new or await self._is_shorter(connection, stream):
+                await self._publish_all_again(connection, stream)
             if known != created:
                 await connection.execute(
                     "insert into relayed_streams values ($1, $2) on conflict (stream) do update set created = excluded.created",
                     stream,
                     created,
                 )
+
+    async def _is_shorter(self, connection: asyncpg.Connection, stream: str) -> bool:
+        """Whether our last message is gone from its place; others publish there too, so the stream's length says nothing."""
+        top = await connection.fetchrow(_TOP, stream)
+        if top is None:
+            return False
+        try:
+            message = await self._js.get_msg(stream, top["stream_seq"])
+        except NotFoundError:
+            return True
+        return (message.headers or {}).get("Nats-Msg-Id") != top["event_id"]
+
+    async def _publish_all_again(self, connection: asyncpg.Connection, stream: str) -> None:
+        result = await connection.execute(_ALL_AGAIN, stream)
+        log.warning("the bus forgot: publishing again", extra={"stream": stream, "rows": result})

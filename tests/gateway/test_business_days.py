@@ -39,8 +39,10 @@ async def announced(service: Service) -> list[str]:
 async def test_the_first_call_announces_that_day_only_and_later_ones_every_day_between(service: Service) -> None:
     assert await announce_through(service, SCHEME, day("2026-02-27")) == [day("2026-02-27")]
     assert await announce_through(service, SCHEME, day("2026-03-02")) == [
-        day("2026-02-28"), day("2026-03-01"), day("2026-03-02"),
-    ]  # fmt: skip
+        day("2026-02-28"),
+        day("2026-03-01"),
+        day("2026-03-02"),
+    ]
     assert await announced(service) == ["2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02"]
 
 

@@ -18,11 +18,25 @@ JSON = {"Content-Type": "application/json"}
 def enterprise(**changes: Any) -> dict[str, Any]:
     person = {"name": "赵一", "id": "110229198001010011"}
     return {
-        "uscc": "91110119MA01ABC17J", "name": "甲公司", "industry": "industrial", "sector": "low_altitude", "employees": 120,
-        "revenue": "36000000.00", "assets": "20000000.00", "region": "110119", "registration": "active",
-        "legal_representative": person, "actual_controller": person, "shareholders": [{**person, "share": "1.00"}],
-        "project": "无人机", "need": "3000000.00", "purpose": "原料", "letter_no": "1号", "materials": [], **changes,
-    }  # fmt: skip
+        "uscc": "91110119MA01ABC17J",
+        "name": "甲公司",
+        "industry": "industrial",
+        "sector": "low_altitude",
+        "employees": 120,
+        "revenue": "36000000.00",
+        "assets": "20000000.00",
+        "region": "110119",
+        "registration": "active",
+        "legal_representative": person,
+        "actual_controller": person,
+        "shareholders": [{**person, "share": "1.00"}],
+        "project": "无人机",
+        "need": "3000000.00",
+        "purpose": "原料",
+        "letter_no": "1号",
+        "materials": [],
+        **changes,
+    }
 
 
 @pytest.fixture

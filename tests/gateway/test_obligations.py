@@ -38,8 +38,9 @@ async def states(connection: AsyncConnection, kind: str, as_of: str) -> dict[tup
 
 async def test_a_report_is_due_then_overdue_then_done(connection: AsyncConnection) -> None:
     assert await states(connection, "custodian_half_year", "2026-07-31") == {
-        ("2026H1", "custodian"): "due", ("2026H2", "custodian"): "due",
-    }  # fmt: skip
+        ("2026H1", "custodian"): "due",
+        ("2026H2", "custodian"): "due",
+    }
     assert (await states(connection, "custodian_half_year", "2026-08-01"))["2026H1", "custodian"] == "overdue"
     filed = pool.ReportFiled(kind="custodian_half_year", period="2026H1", by="custodian", filed_on=day("2026-08-05"))
     await take(connection, [filed, filed.model_copy(update={"filed_on": day("2026-09-01")})])

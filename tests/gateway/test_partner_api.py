@@ -16,9 +16,14 @@ TIME = {"Riskpool-Time": "2026-01-20"}
 
 def envelope(name: str, data: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {
-        "specversion": "1.0", "id": str(uuid.uuid4()), "source": "/partners/bank-a", "type": f"riskpool.{name}.v1",
-        "time": "2026-01-20T09:00:00+08:00", "data": data, **changes,
-    }  # fmt: skip
+        "specversion": "1.0",
+        "id": str(uuid.uuid4()),
+        "source": "/partners/bank-a",
+        "type": f"riskpool.{name}.v1",
+        "time": "2026-01-20T09:00:00+08:00",
+        "data": data,
+        **changes,
+    }
 
 
 def test_a_refused_event_answers_its_receipt_as_a_problem(signed: Gateway) -> None:

@@ -38,22 +38,47 @@ async def statuses(connection: AsyncConnection, *events: Event) -> list[str]:
 async def test_a_case_passes_from_referral_to_financing(connection: AsyncConnection) -> None:
     round_opened = review.RatingRoundOpened(uscc=USCC, round=1, seats=("drc",), opened_on=day("2026-01-15"))
     seen = await statuses(
-        connection, story.referred(), referral.ReferralReturned(uscc=USCC, reason="材料", findings=()), story.referred(),
-        story.admitted(), story.opened(), round_opened, review.ConsentRequested(uscc=USCC, round=1, ratio=Decimal(1)),
-        story.rated("high", "1.00"), story.pushed("bank-a"), story.covered(),
-    )  # fmt: skip
+        connection,
+        story.referred(),
+        referral.ReferralReturned(uscc=USCC, reason="材料", findings=()),
+        story.referred(),
+        story.admitted(),
+        story.opened(),
+        round_opened,
+        review.ConsentRequested(uscc=USCC, round=1, ratio=Decimal(1)),
+        story.rated("high", "1.00"),
+        story.pushed("bank-a"),
+        story.covered(),
+    )
     assert seen == [
-        "referred", "returned", "referred", "admitted", "admitted", "in_review", "awaiting_consent", "rated", "pushed",
+        "referred",
+        "returned",
+        "referred",
+        "admitted",
+        "admitted",
+        "in_review",
+        "awaiting_consent",
+        "rated",
+        "pushed",
         "financed",
-    ]  # fmt: skip
+    ]
 
 
 async def test_a_failed_round_goes_back_to_the_panel_and_the_second_ends_the_case(connection: AsyncConnection) -> None:
     failed = [review.FinancingFailed(uscc=USCC, failures=n, cause="declined") for n in (1, 2)]
     seen = await statuses(
-        connection, story.referred(), story.admitted(), story.opened(), story.rated(), story.pushed("bank-a"), failed[0],
-        story.rated(), story.pushed("bank-b"), failed[1], review.FinancingExhausted(uscc=USCC, failures=2),
-    )  # fmt: skip
+        connection,
+        story.referred(),
+        story.admitted(),
+        story.opened(),
+        story.rated(),
+        story.pushed("bank-a"),
+        failed[0],
+        story.rated(),
+        story.pushed("bank-b"),
+        failed[1],
+        review.FinancingExhausted(uscc=USCC, failures=2),
+    )
     assert seen[5] == "admitted" and seen[-1] == "exhausted"
     case = await cases.one_case(connection, SCHEME, POLICY, USCC, None)
     assert case is not None and (case.failures, case.grade, case.ratio) == (2, None, None)
@@ -105,13 +130,19 @@ async def test_a_loan_shows_what_four_services_say_of_it(connection: AsyncConnec
     shown = loan.model_dump(mode="json")
     assert (shown["status"], shown["outstanding"], shown["ratio"]) == ("compensated", "2500000.00", "0.50")
     assert shown["compensation"] == {
-        "approved": "1250000.00", "instructed": "0.00", "paid": "1000000.00", "held": "250000.00",
-    }  # fmt: skip
+        "approved": "1250000.00",
+        "instructed": "0.00",
+        "paid": "1000000.00",
+        "held": "250000.00",
+    }
     assert shown["recovery"]["status"] == "written_off"
     wanted = {
-        "collected": "1000000.00", "pool_share": "500000.00", "remitted": "400000.00", "overdue": "100000.00",
+        "collected": "1000000.00",
+        "pool_share": "500000.00",
+        "remitted": "400000.00",
+        "overdue": "100000.00",
         "written_off": "600000.00",
-    }  # fmt: skip
+    }
     assert wanted.items() <= shown["recovery"].items()
     assert shown["claim"]["base"] == "2500000.00" and shown["claim"]["half"] == "2026H1"
 
@@ -138,21 +169,30 @@ async def test_any_interleaving_of_the_services_gives_the_same_picture(engine: A
 
 
 async def test_the_queue_shows_what_is_held_and_a_returned_transfer_at_its_head(connection: AsyncConnection) -> None:
-    await take(connection, [
-        story.notice(1, story.item("A-1", yuan(100)), story.item("A-2", yuan(50)), story.item("A-3", yuan(30))),
-        story.instructed(2, "A-1", yuan(100)), story.instructed(3, "A-2", yuan(20), "D2"), story.held(4, "A-2", yuan(30)),
-        story.held(5, "A-3", yuan(30), "paused"), story.returned(6, "A-1", yuan(100)),
-    ])  # fmt: skip
+    await take(
+        connection,
+        [
+            story.notice(1, story.item("A-1", yuan(100)), story.item("A-2", yuan(50)), story.item("A-3", yuan(30))),
+            story.instructed(2, "A-1", yuan(100)),
+            story.instructed(3, "A-2", yuan(20), "D2"),
+            story.held(4, "A-2", yuan(30)),
+            story.held(5, "A-3", yuan(30), "paused"),
+            story.returned(6, "A-1", yuan(100)),
+        ],
+    )
     held = (await pool.pool(connection, SCHEME)).model_dump(mode="json")["held"]
     assert [(one["loan_no"], one["amount"], one["reason"]) for one in held] == [
-        ("A-1", "100.00", "returned"), ("A-2", "30.00", "line"), ("A-3", "30.00", "paused"),
-    ]  # fmt: skip
+        ("A-1", "100.00", "returned"),
+        ("A-2", "30.00", "line"),
+        ("A-3", "30.00", "paused"),
+    ]
     shown = await pool.disbursement_list(
         connection, SCHEME, status=None, loan_no=None, kind=None, party="bank-a", limit=9, cursor=None
     )
     assert [(one.id, one.status, one.reason) for one in shown.items] == [
-        ("D1", "returned", "账号有误"), ("D2", "instructed", None),
-    ]  # fmt: skip
+        ("D1", "returned", "账号有误"),
+        ("D2", "instructed", None),
+    ]
 
 
 async def test_the_newest_figures_win_over_older_ones_that_come_late(connection: AsyncConnection) -> None:
@@ -161,13 +201,20 @@ async def test_the_newest_figures_win_over_older_ones_that_come_late(connection:
 
 
 async def test_exposure_leaves_out_insured_repaid_uncovered_and_compensated_loans(connection: AsyncConnection) -> None:
-    await take(connection, [
-        story.covered("A-1", ratio="0.20"), story.covered("A-2", payee=None), story.covered("A-3"), story.covered("A-4"),
-        review.PrincipalRepaid(
-            uscc=USCC, loan_no="A-1", amount=2, outstanding=yuan(3_000_000) - 2, repaid_on=day("2026-05-01")
-        ),
-        review.LoanUncovered(uscc=USCC, loan_no="A-3", institution="bank-a"), story.settled(1, "A-4", yuan(1)),
-    ])  # fmt: skip
+    await take(
+        connection,
+        [
+            story.covered("A-1", ratio="0.20"),
+            story.covered("A-2", payee=None),
+            story.covered("A-3"),
+            story.covered("A-4"),
+            review.PrincipalRepaid(
+                uscc=USCC, loan_no="A-1", amount=2, outstanding=yuan(3_000_000) - 2, repaid_on=day("2026-05-01")
+            ),
+            review.LoanUncovered(uscc=USCC, loan_no="A-3", institution="bank-a"),
+            story.settled(1, "A-4", yuan(1)),
+        ],
+    )
     assert (await pool.pool(connection, SCHEME)).exposure == yuan(600_000)
 
 
@@ -186,14 +233,20 @@ async def test_a_slot_of_the_high_quota_is_freed_when_the_case_goes_back_and_kep
 
 async def test_ledger_balances_are_derived_from_the_entries(connection: AsyncConnection) -> None:
     injected = money.CapitalInjected(
-        on=day("2026-01-06"), fund=story.fund(1), source="policy_fund", amount=yuan(10), bank_ref="C-1",
+        on=day("2026-01-06"),
+        fund=story.fund(1),
+        source="policy_fund",
+        amount=yuan(10),
+        bank_ref="C-1",
         entries=story.entries("cash", "capital", yuan(10)),
-    )  # fmt: skip
+    )
     await take(connection, [injected, story.instructed(2, "A-1", yuan(4))])
     accounts = (await ledger.account_list(connection, SCHEME)).model_dump(mode="json")["items"]
     assert {one["account"]: one["balance"] for one in accounts} == {
-        "capital": "-10.00", "cash": "6.00", "instructed": "4.00",
-    }  # fmt: skip
+        "capital": "-10.00",
+        "cash": "6.00",
+        "instructed": "4.00",
+    }
     lines = await ledger.entry_list(connection, SCHEME, account="cash", about=None, limit=9, cursor=None)
     assert [(one.cause, one.amount) for one in lines.items] == [
         ("CapitalInjected", 1000),
@@ -215,9 +268,13 @@ async def test_a_department_shows_quarters_years_and_its_flag(connection: AsyncC
 async def test_an_institution_shows_its_newest_agreement_and_its_sanctions(connection: AsyncConnection) -> None:
     def agreement(until: str) -> Event:
         return review.AgreementSigned(
-            institution="bank-a", kind="bank", name="甲银行", valid_from=day("2026-01-01"), valid_to=day(until),
+            institution="bank-a",
+            kind="bank",
+            name="甲银行",
+            valid_from=day("2026-01-01"),
+            valid_to=day(until),
             products=("bank",),
-        )  # fmt: skip
+        )
 
     ended = review.InstitutionSanctioned(
         institution="bank-a", measure="terminate", reason="串通", sanctioned_on=day("2026-08-01")

@@ -20,9 +20,15 @@ from tests.gateway.conftest import Gateway
 from tests.gateway.test_commands_api import URL, enterprise, problem
 
 AGENCIES_ONLY = (
-    "/events", "/institutions", "/institutions/bank-a", "/departments", "/departments/scitech", "/obligations",
-    "/quota/high", "/progress",
-)  # fmt: skip
+    "/events",
+    "/institutions",
+    "/institutions/bank-a",
+    "/departments",
+    "/departments/scitech",
+    "/obligations",
+    "/quota/high",
+    "/progress",
+)
 MONEY = ("/pool", "/ledger/entries", "/ledger/accounts")
 EVERYBODY = ("/cases", "/loans", "/disbursements", "/recoveries", "/receipts", "/scheme")
 
@@ -48,18 +54,33 @@ def test_what_is_not_there_is_unknown(signed: Gateway, path: str) -> None:
         problem(client.get(path), 404, "unknown")
 
 
-@pytest.mark.parametrize("query", [
-    "limit=0", "limit=501", "limit=x", "cursor=abc", "cursor=%00", "status=%00",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "cursor=abc",
+        "cursor=%00",
+        "status=%00",
+    ],
+)
 def test_parameters_that_make_no_sense_are_malformed(signed: Gateway, query: str) -> None:
     with signed.client("drc") as client:
         problem(client.get(f"/cases?{query}"), 422, "malformed")
 
 
-@pytest.mark.parametrize("path", [
-    "/events?after=-1", "/events?after=99999999999999999999", "/quota/high?year=1", "/obligations?as_of=never",
-    "/cases/a%00b", "/loans/a%00b",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/events?after=-1",
+        "/events?after=99999999999999999999",
+        "/quota/high?year=1",
+        "/obligations?as_of=never",
+        "/cases/a%00b",
+        "/loans/a%00b",
+    ],
+)
 def test_numbers_and_dates_outside_reason_are_malformed(signed: Gateway, path: str) -> None:
     with signed.client("drc") as client:
         problem(client.get(path), 422, "malformed")

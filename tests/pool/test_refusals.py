@@ -19,7 +19,7 @@ def refusals_in_code() -> set[tuple[str, str]]:
     for source in SOURCES:
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Refusal":
-                texts = [arg.value for arg in node.args[:2] if isinstance(arg, ast.Constant)]
+                texts = [str(arg.value) for arg in node.args[:2] if isinstance(arg, ast.Constant)]
                 if len(texts) == 2:
                     found.add((texts[0], texts[1]))
     return found | BY_STATUS

@@ -139,9 +139,9 @@ def test_measured_gross_the_pool_never_resumes_once_the_line_is_reached() -> Non
 def test_exactly_at_the_line_pauses_and_a_fen_below_does_not() -> None:
     world = World()
     world.claim("A", yuan("21") - 1)
-    assert world.fund.state == "active"
+    assert world.happened[-1] == "CompensationInstructed"
     world.claim("B", 1)
-    assert world.fund.state == "paused"
+    assert world.happened[-1] == "PoolPaused"
     [paused] = [event for event in world.events if isinstance(event, PoolPaused)]
     assert (paused.counter, paused.line) == (yuan("21"), yuan("21"))
     assert paused.why is not None and (paused.why.rule, paused.why.clause) == ("pool.pause", "三(八)")

@@ -1,4 +1,4 @@
-"""The pool on a real PostgreSQL: use cases through the unit of work, and the rules that the database keeps by itself."""
+"""The pool on a real PostgreSQL: use cases through the unit of work, and the rules that the database keeps itself."""
 
 import asyncio
 import json

@@ -54,7 +54,7 @@ def fold(states: dict[tuple[str, str], Any], event: Event) -> None:
     for aggregate in store.AGGREGATES:
         for key in aggregate.keys(event):
             place = (aggregate.name, key)
-            states[place] = aggregate.evolve(states.get(place), event)  # type: ignore[arg-type]
+            states[place] = aggregate.evolve(states.get(place), event)
 
 
 class World:

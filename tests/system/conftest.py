@@ -116,6 +116,19 @@ def stack(stack_schemes: Sequence[Path]) -> Iterator[RunningStack]:
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Start further stacks: `start("name", *options)`; the same name means the same data directory."""
+    with _further_stacks() as start_one:
+        yield start_one
+
+
+@pytest.fixture(scope="module")
+def start_for_module() -> Iterator[Start]:
+    """The same, for stacks that several tests of a module share."""
+    with _further_stacks() as start_one:
+        yield start_one
+
+
+@contextlib.contextmanager
+def _further_stacks() -> Iterator[Start]:
     with _directory() as directory:
         started: list[RunningStack] = []
 
@@ -123,9 +136,11 @@ def start() -> Iterator[Start]:
             started.append(RunningStack(directory / name, *options, env=env))
             return started[-1]
 
-        yield start_one
-        for running in started:
-            _end(running)
+        try:
+            yield start_one
+        finally:
+            for running in started:
+                _end(running)
 
 
 @contextlib.contextmanager

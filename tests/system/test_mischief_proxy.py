@@ -27,7 +27,8 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     store = tmp_path_factory.mktemp("nats")
-    server = subprocess.Popen([binary, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(store)], stderr=subprocess.DEVNULL)
+    command = [binary, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(store)]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     yield f"nats://127.0.0.1:{port}"
     server.terminate()
     server.wait()
@@ -48,7 +49,8 @@ async def publish(direct: Client, stream: str, events: list[tuple[str, int]]) ->
     await js.add_stream(StreamConfig(name=stream, subjects=[f"{stream}.>"]))
     await js.add_consumer(stream, ConsumerConfig(durable_name="taker", ack_policy=AckPolicy.EXPLICIT, ack_wait=30))
     for case, number in events:
-        await js.publish(f"{stream}.pool.Something", json.dumps({"correlationid": case, "data": {"number": number}}).encode())
+        event = {"correlationid": case, "data": {"number": number}}
+        await js.publish(f"{stream}.pool.Something", json.dumps(event).encode())
 
 
 async def take(bent: Client, stream: str, wanted: int) -> list[tuple[str, int]]:

@@ -60,7 +60,7 @@ async def test_partner_events_go_over_http_where_there_is_no_bus(stack: Stack, t
         "scheme: yanqing\nsteps:\n"
         "  - {on: 2029-02-01, by: custodian, do: StatementIssued, with: {as_of: 2029-01-31, balance: '1.00'}}\n"
         "  - {by: custodian, do: StatementIssued, with: {as_of: 2029-01-31, balance: 1.00}, outcome: unreadable}\n"
-        "  - {by: bank-a, do: IncomeCredited, with: {amount: '1.00', period: '2029', bank_ref: X}, refused: permission}\n",
+        "  - {by: bank-a, do: IncomeCredited, with: {amount: '1', period: x, bank_ref: X}, outcome: unreadable}\n",
         encoding="utf-8",
     )
     tokens = await make_tokens(stack.database_url("gateway"), "custody", {"drc", "custodian", "bank-a"})

@@ -16,6 +16,7 @@ from services.gateway.business_days import announce_through, current_day
 from services.gateway.queries import events
 from services.gateway.views import Page, ReceiptView
 from shared.contracts.base import Day, Shape
+from shared.messaging.bus import ServiceUnavailable
 from shared.messaging.service import Service
 from shared.scheme.loader import Scheme
 
@@ -140,9 +141,11 @@ def _business_day(router: APIRouter, service: Service, caller_of: Any) -> None:
     @router.get("/progress", response_model=ProgressView, summary="Whether everything published has been taken.")
     async def read_progress(request: Request, caller: Caller = caller_of) -> JSONResponse:
         caller.needs_agency()
-        if not hasattr(service, "bus"):
-            raise Problem(503, "unavailable", scheme=caller.scheme, headers={"Retry-After": "1"})
-        return JSONResponse(await service.progress(), headers={"Cache-Control": "no-store"})
+        try:
+            found = await service.progress()
+        except (ServiceUnavailable, AttributeError):
+            raise Problem(503, "unavailable", scheme=caller.scheme, headers={"Retry-After": "1"}) from None
+        return JSONResponse(found, headers={"Cache-Control": "no-store"})
 
 
 def _receipts(router: APIRouter, service: Service, caller_of: Any) -> None:

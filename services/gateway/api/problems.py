@@ -9,9 +9,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from shared.contracts.base import Finding
+from shared.database import is_outage
 from shared.scheme.loader import Scheme
 from shared.scheme.refusals import Language, explain
 
@@ -140,6 +142,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    for kind in (SQLAlchemyError, OSError):
+        app.add_exception_handler(kind, _database)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -163,6 +167,14 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         "problem": HTTPStatus(error.status_code).phrase,
     }
     return Problem(error.status_code, rule, reason, figures, headers=error.headers).response(request)
+
+
+async def _database(request: Request, error: Exception) -> JSONResponse:
+    """A database that is away or starting is no fault of the request: 503, to be tried again."""
+    if not is_outage(error):
+        raise error
+    log.warning("the database is away", extra={"path": request.url.path[:200], "error": repr(error)[:300]})
+    return Problem(503, "unavailable", headers={"Retry-After": "1"}).response(request)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
