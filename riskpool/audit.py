@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from riskpool.place import read_description
@@ -113,29 +113,26 @@ async def _compare_ledger(
     findings.entries = sum(stored.values())
     for place in sorted((wanted - stored) + (stored - wanted)):
         findings.differences.append(f"ledger entry {place}: {stored[place]} in the ledger, {wanted[place]} in events")
-    await _compare_balances(connection, entries, events, findings)
+    await _compare_balances(connection, events, findings)
 
 
 async def _compare_balances(
-    connection: AsyncConnection, entries: Any, events: list[tuple[str, str, Event]], findings: Findings
+    connection: AsyncConnection, events: list[tuple[str, str, Event]], findings: Findings
 ) -> None:
-    """The last event's figures of each fund against the sums of the ledger's accounts."""
-    last = {scheme: event.fund for scheme, _, event in events if isinstance(event, PoolEvent)}
-    query = select(entries.c.scheme, entries.c.account, func.sum(entries.c.amount_fen))
-    query = query.group_by(entries.c.scheme, entries.c.account)
-    sums = {(scheme, account): int(total) for scheme, account, total in await connection.execute(query)}
-    for scheme, fund in last.items():
-        for account, figure in (
-            ("cash", fund.cash),
-            ("instructed", -fund.instructed),
-            ("unallocated", -fund.unallocated),
-        ):
-            if sums.get((scheme, account), 0) != figure:
-                ledger = sums.get((scheme, account), 0)
-                findings.differences.append(f"{scheme} account {account}: ledger {ledger} fen, fund {figure} fen")
-        total = sum(amount for (one, _), amount in sums.items() if one == scheme)
-        if total:
-            findings.differences.append(f"{scheme}: the ledger sums to {total} fen, not to zero")
+    """Each fund's figures, event by event, and its ledger's accounts."""
+    from services.pool.audit import audit as audit_fund
+    from services.pool.queries import account_balances
+    from services.pool.store import FUND
+
+    pool_events: dict[str, list[PoolEvent]] = {}
+    for scheme, _, event in events:
+        if isinstance(event, PoolEvent):
+            pool_events.setdefault(scheme, []).append(event)
+    for scheme, those in pool_events.items():
+        row = (await connection.execute(select(FUND.table.c.doc).where(FUND.table.c.scheme == scheme))).one_or_none()
+        stored = FUND.model.model_validate_json(json.dumps(row.doc)) if row else None
+        for line in audit_fund(those, stored, await account_balances(connection, scheme)):
+            findings.differences.append(f"{scheme}: {line}")
 
 
 def service_called(name: str) -> Service:
