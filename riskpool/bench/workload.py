@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 
 from riskpool.audit import audit
@@ -139,7 +140,8 @@ class Workload:
     async def _receipts_by_event(self) -> Counter[tuple[str, str]]:
         """Every receipt of the custodian in the stream, by event id and outcome."""
         subject = f"receipts.{CUSTODIAN}.{SCHEME}.{EVENT}"
-        subscription = await self._js.pull_subscribe(subject, stream="RECEIPTS")
+        unacknowledged = ConsumerConfig(ack_policy=AckPolicy.NONE)
+        subscription = await self._js.pull_subscribe(subject, stream="RECEIPTS", config=unacknowledged)
         counted: Counter[tuple[str, str]] = Counter()
         while pending := (await subscription.consumer_info()).num_pending:
             for message in await subscription.fetch(min(500, pending), timeout=10):

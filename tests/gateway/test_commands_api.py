@@ -177,7 +177,7 @@ def test_an_unknown_command_path_and_method_are_problems_too(scitech: httpx.Clie
     problem(scitech.get(URL), 405, "method")
 
 
-def test_a_service_that_is_away_says_that_nothing_was_done(signed: Gateway) -> None:
+def test_a_service_that_is_away_asks_to_try_again_with_the_same_key(signed: Gateway) -> None:
     with signed.client("finance", **TIME) as client:
         body = {"source": "policy_fund", "amount": "1.00", "bank_ref": "C-1"}
         answer = client.post("/commands/InjectCapital", json=body, headers={"Idempotency-Key": "again"})

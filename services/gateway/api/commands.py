@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from services.gateway.api.problems import Problem, ProblemBody, malformed_body, malformed_field
 from services.gateway.api.requests import JSON, business_moment, idempotency_key, is_plain_json, read_body
-from services.gateway.api.responses import PROBLEMS
+from services.gateway.api.responses import BODY_PROBLEMS
 from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.business_days import announce_through
 from shared.clock import business_date
@@ -29,10 +29,8 @@ TimeHeader = Annotated[
     Header(alias="Riskpool-Time", description="Business time; only where `RISKPOOL_CLOCK` is `message`, else refused."),
 ]
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    **PROBLEMS,
+    **BODY_PROBLEMS,
     409: {"model": ProblemBody, "description": "Refused by a rule of the scheme"},
-    413: {"model": ProblemBody, "description": "More than 1 MB"},
-    415: {"model": ProblemBody, "description": "Not JSON"},
     504: {"model": ProblemBody, "description": "No answer in time: ask again with the same key"},
 }
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from services.gateway.api.problems import Problem, malformed_body
 from services.gateway.api.requests import JSON, check_step, read_body
 from services.gateway.api.resources import Cursor, Filter, Limit, reading
-from services.gateway.api.responses import PROBLEMS, answer
+from services.gateway.api.responses import BODY_PROBLEMS, PROBLEMS, answer
 from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.business_days import announce_through, current_day
 from services.gateway.queries import events
@@ -116,6 +116,7 @@ def _business_day(router: APIRouter, service: Service, caller_of: Any) -> None:
     @router.post(
         "/business-day",
         response_model=AnnouncedBody,
+        responses=BODY_PROBLEMS,
         summary="Announce every business day up to a date (tests, demos).",
         openapi_extra={
             "requestBody": {

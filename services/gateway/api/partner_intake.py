@@ -24,7 +24,6 @@ from services.gateway.api.requests import (
     parse_moment,
     read_body,
 )
-from services.gateway.api.responses import PROBLEMS
 from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.business_days import announce_through, current_day
 from services.gateway.queries.events import receipt_view
@@ -65,7 +64,6 @@ def partner_routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/schemes/{scheme}/partner-events", tags=["partner events"])
     responses = {
         **REFUSALS,
-        **PROBLEMS,
         202: {"description": "Stored; no receipt yet: ask for it at `Location`"},
         409: {"description": "Refused: the receipt as a problem", "model": REFUSALS[409]["model"]},
     }
@@ -125,7 +123,7 @@ async def submit(service: Service, caller: Caller, name: str, report: Report) ->
     try:
         await service.bus.submit(caller.organisation, caller.scheme.id, name, report.envelope, report.id)
     except (ServiceUnavailable, AttributeError):
-        raise Problem(503, "unavailable", scheme=caller.scheme, headers={"Retry-After": "1"}) from None
+        raise Problem(503, "no_answer", scheme=caller.scheme, headers={"Retry-After": "1"}) from None
     return await _receipt(service, caller, report.id)
 
 

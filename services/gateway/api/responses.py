@@ -5,17 +5,22 @@ import hashlib
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from services.gateway.api.problems import MEDIA_TYPE, ProblemBody
+from services.gateway.api.problems import ProblemBody
 
 PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {"model": ProblemBody, "description": what, "content": {MEDIA_TYPE: {}}}
+    status: {"model": ProblemBody, "description": what}
     for status, what in (
         (401, "No valid token"),
         (403, "Not yours (rule `permission`)"),
         (404, "Unknown (rule `unknown`)"),
         (422, "Malformed (rule `malformed`)"),
-        (503, "A service is away: nothing was done, try again"),
+        (503, "A service is away: try again with the same key"),
     )
+}
+BODY_PROBLEMS: dict[int | str, dict[str, object]] = {
+    **PROBLEMS,
+    413: {"model": ProblemBody, "description": "More than 1 MB"},
+    415: {"model": ProblemBody, "description": "Not JSON"},
 }
 
 
