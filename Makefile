@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: setup run demo bench test check lock
+.PHONY: setup run demo bench test compose-test check lock
 
 setup: .venv/dev.stamp
 
@@ -18,6 +18,10 @@ bench: .venv/runtime.stamp
 
 test: .venv/dev.stamp
 	$(BIN)/pytest
+
+# Builds the image, brings docker-compose.yml up in a container engine, plays a year through its published port.
+compose-test: .venv/dev.stamp
+	$(BIN)/pytest -m compose --durations=5 tests/compose
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check

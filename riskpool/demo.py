@@ -1,6 +1,5 @@
 """`riskpool demo`: the shipped year of a fund, played through the public doors, then told in plain words."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from riskpool.scenario.command import given_tokens, progress_bar
+from riskpool.scenario.command import given_tokens, progress_bar, run_until_told_to_stop
 from riskpool.scenario.doors import HttpDoor, Tokens
 from riskpool.scenario.embedded import make_tokens, organisations_of, temporary_stack
 from riskpool.scenario.report import Outcome, fund_table, in_thousands
@@ -38,7 +37,7 @@ def demo(
     try:
         with progress_bar(console) as (on_step, on_stack):
             run = _on_given(url, given_tokens(tokens), on_step) if url else _on_own(on_step, on_stack)
-            outcome, found = asyncio.run(run)
+            outcome, found = run_until_told_to_stop(run)
     except (StoryError, StackError) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"riskpool: {error}", markup=False)
         raise typer.Exit(1) from None

@@ -17,6 +17,12 @@ from shared.messaging.receipts import Receipt
 ROOT = Path(__file__).parent.parent
 ASYNCAPI, OPENAPI, SCHEMAS = "docs/asyncapi.json", "docs/openapi.json", "docs/schemas.json"
 VERSION = "1.0.0"
+# Words of JSON Schema that promise nothing, and those whose appearance forbids what was allowed.
+_WORDS = ("description", "examples", "title")
+_LIMITS = {
+    "additionalProperties", "const", "enum", "format", "maxItems", "maxLength", "maximum", "minItems", "minLength",
+    "minimum", "pattern", "type",
+}  # fmt: skip
 
 
 def _named() -> dict[str, type[Message]]:
@@ -33,23 +39,29 @@ def schemas() -> dict[str, Any]:
 def asyncapi() -> dict[str, Any]:
     """The AsyncAPI 3 document: channels, messages and operations as a partner and a service see them."""
     models: list[type[BaseModel]] = [*EVENTS.values(), *PARTNER_EVENTS.values(), Receipt]
-    _, definitions = models_json_schema(
+    references, definitions = models_json_schema(
         [(cls, "serialization") for cls in models], ref_template="#/components/schemas/{model}"
     )
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
+
+    def add(key: str, address: str, action: str, cls: type[BaseModel]) -> None:
+        key = key.replace(".", "_")
+        channels[key] = _channel(address, cls, references[cls, "serialization"])
+        operations[key] = {"action": action, "channel": {"$ref": f"#/channels/{key}"}}
+
     for (service, name), cls in sorted(EVENTS.items()):
-        _add(channels, operations, f"{service}.{name}", f"events.{{scheme}}.{service}.{name}", "send", cls)
+        add(f"{service}.{name}", f"events.{{scheme}}.{service}.{name}", "send", cls)
     for name, partner in sorted(PARTNER_EVENTS.items()):
-        _add(channels, operations, f"partner.{name}", f"partners.{{institution}}.{{scheme}}.{name}", "receive", partner)
-    _add(channels, operations, "receipt", "receipts.{institution}.{scheme}.{event}", "send", Receipt)
+        add(f"partner.{name}", f"partners.{{institution}}.{{scheme}}.{name}", "receive", partner)
+    add("receipt", "receipts.{institution}.{scheme}.{event}", "send", Receipt)
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "riskpool",
             "version": VERSION,
-            "description": "Events of the fund on NATS JetStream, as CloudEvents 1.0 "
-            "in structured JSON (content type application/cloudevents+json); the payload below is the attribute `data`.",
+            "description": "Events of the fund on NATS JetStream, as CloudEvents 1.0 in structured JSON "
+            "(content type application/cloudevents+json); the payload below is the attribute `data`.",
         },
         "defaultContentType": "application/cloudevents+json",
         "channels": channels,
@@ -58,21 +70,17 @@ def asyncapi() -> dict[str, Any]:
     }
 
 
-def _add(
-    channels: dict[str, Any], operations: dict[str, Any], key: str, address: str, action: str, cls: type[Any]
-) -> None:
-    key = key.replace(".", "_")
+def _channel(address: str, cls: type[BaseModel], data: dict[str, Any]) -> dict[str, Any]:
     names = [part[1:-1] for part in address.split(".") if part.startswith("{")]
-    channels[key] = {
+    return {
         "address": address,
         "description": (cls.__doc__ or "").strip(),
         "parameters": {name: {"description": f"the {name}'s id"} for name in names},
-        "messages": {cls.__name__: {"name": cls.__name__, "payload": _envelope(cls.__name__)}},
+        "messages": {cls.__name__: {"name": cls.__name__, "payload": _envelope(cls.__name__, data)}},
     }
-    operations[key] = {"action": action, "channel": {"$ref": f"#/channels/{key}"}}
 
 
-def _envelope(model: str) -> dict[str, Any]:
+def _envelope(name: str, data: Any) -> dict[str, Any]:
     text = {"type": "string"}
     return {
         "type": "object",
@@ -81,13 +89,13 @@ def _envelope(model: str) -> dict[str, Any]:
             "specversion": {"const": "1.0"},
             "id": text,
             "source": text,
-            "type": {"const": f"riskpool.{model}.v1"},
+            "type": {"const": f"riskpool.{name}.v1"},
             "time": {"type": "string", "format": "date-time"},
             "subject": text,
             "scheme": text,
             "correlationid": text,
             "causationid": text,
-            "data": {"$ref": f"#/components/schemas/{model}"},
+            "data": data,
         },
     }
 
@@ -102,16 +110,22 @@ def openapi() -> dict[str, Any]:
 def breaking(old: Any, new: Any, path: str = "") -> list[str]:
     """What of ``old`` a reader or writer relied on and ``new`` no longer keeps, in words; additions are no break."""
     if isinstance(old, dict) and isinstance(new, dict):
-        found = [
-            f"{path}/{key} is gone" for key in old if key not in new and key not in ("description", "examples", "title")
-        ]
-        more = set(new.get("required", [])) - set(old.get("required", []))
-        found += [f"{path} now requires {name}" for name in sorted(more)]
-        keys = [k for k in old if k in new and k not in ("required", "description", "examples", "title")]
+        is_schema = path and not path.endswith(("/properties", "/$defs"))
+        found = _tightened(old, new, path) if is_schema else []
+        words = (*_WORDS, "required") if is_schema else ()
+        found += [f"{path}/{key} is gone" for key in old if key not in new and key not in words]
+        keys = [key for key in old if key in new and key not in words]
         return found + [line for key in keys for line in breaking(old[key], new[key], f"{path}/{key}")]
     if isinstance(old, list) and isinstance(new, list) and path.endswith("/enum"):
         return [f"{path} no longer allows {value!r}" for value in old if value not in new]
     return [] if old == new else [f"{path} changed from {json.dumps(old)} to {json.dumps(new)}"]
+
+
+def _tightened(old: dict[str, Any], new: dict[str, Any], path: str) -> list[str]:
+    """What a schema asks for or forbids that it did not before."""
+    more = set(new.get("required", [])) - set(old.get("required", []))
+    found = [f"{path} now requires {name}" for name in sorted(more)]
+    return found + [f"{path} now has {key}" for key in sorted(_LIMITS & (new.keys() - old.keys()))]
 
 
 def _text(document: dict[str, Any]) -> str:

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
 OnStep = Callable[[int, int, "Step"], None]
 OnStack = Callable[[str], None]
+T = TypeVar("T")
 TOKENS_VARIABLE = "RISKPOOL_TOKENS"
 
 
 def scenario(
-    file: Annotated[Path, typer.Argument(help="The story (docs/scenarios.md).", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="The story (docs/scenarios.md).")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")] = False,
     url: Annotated[str | None, typer.Option(help="Run against this gateway instead of a stack of its own.")] = None,
     nats: Annotated[
@@ -62,7 +64,7 @@ def scenario(
                 )
             else:
                 run = on_own_stack(story, duplicate, shuffle, on_step, on_stack)
-            outcome = asyncio.run(run)
+            outcome = run_until_told_to_stop(run)
     except (StoryError, StackError) as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"riskpool: {error}", markup=False)
         raise typer.Exit(1) from None
@@ -73,6 +75,21 @@ def scenario(
     raise typer.Exit(0 if outcome.ok else 1)
 
 
+def run_until_told_to_stop(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; SIGTERM ends the work as Ctrl-C does, so that a stack of its own is stopped too."""
+
+    async def guarded() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise typer.Exit(128 + signal.SIGTERM) from None
+
+
 async def on_own_stack(
     story: "Story", duplicate: bool, shuffle: int | None, on_step: OnStep, on_stack: OnStack
 ) -> "Outcome":
@@ -81,7 +98,7 @@ async def on_own_stack(
     from riskpool.scenario.runner import run_scenario, scheme_of
 
     scheme_id = scheme_of(story)
-    schemes = (story.scheme_file,) if story.scheme_file else ()
+    schemes = (story.scheme_file or story.scheme,)
     async with temporary_stack(schemes, duplicate=duplicate, shuffle=shuffle, progress=on_stack) as stack:
         tokens = await make_tokens(stack.database_url("gateway"), scheme_id, organisations_of(story))
         return await run_scenario(

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from riskpool.mischief import MischiefProxy
-from riskpool.scenario.runner import READER, scheme_of
+from riskpool.scenario.runner import READER
 from riskpool.scenario.story import Story
 from riskpool.stack import Stack
 
@@ -37,7 +37,7 @@ async def make_tokens(database_url: str, scheme: str, organisations: Iterable[st
 def scheme_under_id(story: Story, scheme_id: str, directory: Path) -> Path:
     """A scheme file with that id and the rules of the story's scheme, so that stories share a stack undisturbed."""
     file = directory / f"{scheme_id}.toml"
-    base = story.scheme_file or scheme_of(story)
+    base = story.scheme_file or story.scheme
     file.write_text(f'id = "{scheme_id}"\nextends = "{base}"\n', encoding="utf-8")
     return file
 

@@ -40,7 +40,7 @@ async def run_scenario(
     Raises StoryError for a malformed story; everything that goes wrong in the run is in the outcome.
     """
     story = load_story(Path(path))
-    scheme_id = scheme or scheme_of(story)
+    scheme_id = scheme or (scheme_of(story) if story.scheme_file else story.scheme)
     started = time.monotonic()
     outcome = Outcome(story.title, scheme_id, len(story.steps))
     async with open_doors(api_url, nats_url, scheme_id, tokens) as doors:
@@ -191,11 +191,9 @@ class _Run:
 
 
 def scheme_of(story: Story) -> str:
-    """The id of a story's scheme; StoryError when its scheme file cannot be used."""
-    if story.scheme_file is None:
-        return story.scheme
+    """The id of a story's scheme; StoryError when its scheme cannot be used."""
     try:
-        return load_scheme(story.scheme_file).id
+        return load_scheme(story.scheme_file or story.scheme).id
     except SchemeError as error:
         raise StoryError(f"{story.path.name}: scheme: {error}") from error
 

@@ -11,10 +11,11 @@ from shared.contracts.registry import COMMANDS, PARTNER_EVENTS
 
 __all__ = ["Step", "Story", "StoryError", "load_story"]
 
-_STORY_KEYS = {"scheme", "title", "custodian", "use", "defaults", "macros", "steps"}
-_DO_KEYS = {"on", "by", "do", "with", "refused", "outcome", "saying", "match"}
+_REMARKS = {"title", "name", "description", "note"}
+_STORY_KEYS = _REMARKS | {"scheme", "custodian", "use", "defaults", "macros", "steps"}
+_DO_KEYS = _REMARKS | {"on", "by", "do", "with", "refused", "outcome", "saying", "match"}
 _OUTCOMES = ("accepted", "refused", "duplicate", "unreadable")
-_EXPECT_KEYS = {"on", "expect", "match", "status", "by"}
+_EXPECT_KEYS = _REMARKS | {"on", "expect", "match", "status", "by"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _scheme(document: dict[str, Any], path: Path) -> tuple[str, Path | None]:
     scheme = document.get("scheme")
     if not isinstance(scheme, str) or not scheme:
         raise StoryError(f"{path.name}: scheme is missing: an id, or the path of a scheme file beside the story")
-    if not scheme.endswith(".toml"):
+    if not scheme.endswith(".toml") and "/" not in scheme:
         return scheme, None
     file = (path.parent / scheme).resolve()
     if not file.is_file():
@@ -133,7 +134,7 @@ def _step(number: int, raw: Unfolded, defaults: dict[str, dict[str, Any]]) -> St
         return _expectation(number, raw, where)
     _check_keys(content, _DO_KEYS, where)
     if "do" not in content:
-        if set(content) - {"on"}:
+        if set(content) - _REMARKS - {"on"}:
             raise StoryError(f"{where}: a step has do (with by), expect or play")
         return Step(number, raw.label, raw.on)
     name, by = content["do"], content.get("by")

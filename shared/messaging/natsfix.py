@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import contextlib
 import json
 import re
 from typing import Any
@@ -31,16 +32,14 @@ _TOKEN = rb"([^ \t\r\n]+)[ \t]+"
 
 async def _take_what_is_there(subscription: Any, most: int) -> list[Msg]:
     request = {"batch": most, "no_wait": True}
-    await subscription._nc.publish(subscription._nms, json.dumps(request).encode(), subscription._deliver)
     taken: list[Msg] = []
-    while len(taken) < most:
-        try:
+    with contextlib.suppress(TimeoutError, nats.errors.Error):  # what was taken is kept
+        await subscription._nc.publish(subscription._nms, json.dumps(request).encode(), subscription._deliver)
+        while len(taken) < most:
             message = await subscription._sub.next_msg(timeout=1.0)
-        except (TimeoutError, nats.errors.TimeoutError):
-            break
-        if JetStreamContext.is_status_msg(message):
-            break
-        taken.append(message)
+            if JetStreamContext.is_status_msg(message):
+                break
+            taken.append(message)
     return taken
 
 

@@ -28,6 +28,7 @@ def stream_config(name: str, replicas: int = 1) -> StreamConfig:
         retention=RetentionPolicy.LIMITS,
         discard=DiscardPolicy.NEW,
         max_bytes=INGRESS_BYTES if ingress else -1,
+        max_msgs=-1,
         max_age=365 * 24 * 3600.0 if ingress else 0,
         duplicate_window=120,
         num_replicas=replicas,
@@ -62,7 +63,10 @@ async def ensure_stream(js: JetStreamContext, name: str) -> str:
         info = await js.stream_info(name)
     except NotFoundError:
         info = await js.add_stream(wanted)
-    fields = ("subjects", "storage", "retention", "discard", "max_bytes", "max_age", "duplicate_window", "num_replicas")
+    fields = (
+        "subjects", "storage", "retention", "discard", "max_bytes", "max_age", "duplicate_window", "num_replicas",
+        "max_msgs", "max_msgs_per_subject", "max_msg_size", "no_ack", "republish", "subject_transform",
+    )  # fmt: skip
     if any(getattr(info.config, f) != getattr(wanted, f) for f in fields):
         info = await js.update_stream(wanted)
     return str(info.created)
@@ -76,7 +80,12 @@ async def ensure_consumer(js: JetStreamContext, consumer: Consumer) -> None:
     except NotFoundError:
         await js.add_consumer(consumer.stream, wanted)
         return
-    fields = ("ack_policy", "ack_wait", "max_deliver", "max_ack_pending")
+    if has.deliver_policy != wanted.deliver_policy:  # cannot be changed; what is delivered again meets the inbox
+        await js.delete_consumer(consumer.stream, consumer.durable)
+    fields = ("deliver_policy", "ack_policy", "ack_wait", "max_deliver", "max_ack_pending")
+    unset = ("headers_only", "backoff", "inactive_threshold", "rate_limit_bps")
     filters = sorted(has.filter_subjects or [has.filter_subject or ""])
-    if filters != sorted(consumer.subjects) or any(getattr(has, f) != getattr(wanted, f) for f in fields):
+    if filters != sorted(consumer.subjects) or any(getattr(has, f) != getattr(wanted, f) for f in fields) or (
+        any(getattr(has, f) for f in unset)
+    ):
         await js.add_consumer(consumer.stream, wanted)

@@ -188,6 +188,7 @@ class UnitOfWork:
             }
             if self.traceparent:
                 envelope["traceparent"] = self.traceparent
+            envelope = {key: value for key, value in envelope.items() if value != ""}  # CloudEvents: never empty
             subject = f"events.{self.scheme.id}.{self.transaction.service}.{name}"
             self.announce(event_id, EVENTS, subject, name, envelope)
             recorded.append({"id": event_id, "type": type_of(name)})

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -60,53 +61,94 @@ def make_database(postgres: Postgres, *parts: MetaData) -> str:
     return url
 
 
+class Nursery:
+    """Starts services (see nursery.py)."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.messaging.nursery"]
+        environment = {**os.environ, "RISKPOOL_CLOCK": "message", "RISKPOOL_LOG_LEVEL": "WARNING"}
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def start(self, **request: object) -> int:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
 class Process:
     """A service under uvicorn; ``kill`` is kill -9, ``start`` after it is a restart."""
 
-    def __init__(self, app: str, database: str, bus: str, log: Path, **environment: str) -> None:
-        self.app, self.log, self.port = app, log, free_port()
-        self.environment = {
-            **os.environ, "RISKPOOL_DATABASE_URL": database, "RISKPOOL_NATS_URL": bus, "RISKPOOL_CLOCK": "message",
-            "RISKPOOL_LOG_LEVEL": "WARNING", **environment,
-        }  # fmt: skip
-        self.process: subprocess.Popen[bytes] | None = None
+    def __init__(self, nursery: Nursery, service: str, database: str, bus: str, log: Path) -> None:
+        self.nursery, self.service, self.log, self.port = nursery, service, log, free_port()
+        self.environment = {"RISKPOOL_DATABASE_URL": database, "RISKPOOL_NATS_URL": bus}
+        self.pid = 0
 
     @property
     def is_running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        with contextlib.suppress(ProcessLookupError):
+            if self.pid:
+                os.kill(self.pid, 0)
+                return True
+        return False
 
     @property
     def is_ready(self) -> bool:
-        with contextlib.suppress(OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
+        where = f"http://127.0.0.1:{self.port}/readyz"
+        with contextlib.suppress(OSError), urllib.request.urlopen(where, timeout=2) as answer:
+            return bool(answer.status == 200)
         return False
 
     def start(self) -> "Process":
-        command = [sys.executable, "-m", "uvicorn", self.app, "--port", str(self.port), "--no-access-log"]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+        self.pid = self.nursery.start(
+            service=self.service, port=self.port, environment=self.environment, log=str(self.log)
+        )
         return self
 
     def until_ready(self, seconds: float = 20) -> "Process":
         deadline = time.monotonic() + seconds
         while not self.is_ready:
-            assert self.is_running and time.monotonic() < deadline, f"{self.app} is not ready:\n{self.tail()}"
-            time.sleep(0.05)
+            assert self.is_running and time.monotonic() < deadline, f"{self.service} is not ready:\n{self.tail()}"
+            time.sleep(0.02)
         return self
 
     def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        self._end(signal.SIGKILL)
 
-    def stop(self) -> int:
-        assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(20)
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self.pid:
+                os.kill(self.pid, number)
+        eventually(lambda: not self.is_running, 20)
+        self.pid = 0
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-4000:]
+
+
+async def publish_raw(url: str, subject: bytes, header: bytes, body: bytes) -> None:
+    """Publish any subject and header, as no client library would."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+    await reader.readline()
+    if header:
+        line = b"HPUB %b %d %d" % (subject, len(header), len(header) + len(body))
+    else:
+        line = b"PUB %b %d" % (subject, len(body))
+    connect = b'CONNECT {"verbose":false,"headers":true}\r\n'
+    writer.write(connect + line + b"\r\n" + header + body + b"\r\nPING\r\n")
+    while (await reader.readline()).strip() != b"PONG":
+        pass
+    writer.close()
 
 
 class Desk:
@@ -126,16 +168,8 @@ class Desk:
     async def submit_raw(self, subject: bytes, header: bytes, body: bytes) -> str:
         """Publish past every check of a client library; the place where it was stored."""
         before = (await self.js.stream_info("PARTNER_bank-a")).state.last_seq
-        port = int(self.client.connected_url.port or 0) if self.client.connected_url else 0
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        await reader.readline()
-        writer.write(b'CONNECT {"verbose":false,"headers":true}\r\n')
-        writer.write(b"HPUB %b %d %d\r\n" % (subject, len(header), len(header) + len(body)) if header
-                     else b"PUB %b %d\r\n" % (subject, len(body)))  # fmt: skip
-        writer.write(header + body + b"\r\nPING\r\n")
-        while (await reader.readline()).strip() != b"PONG":
-            pass
-        writer.close()
+        assert self.client.connected_url
+        await publish_raw(self.client.connected_url.geturl(), subject, header, body)
         assert (await self.js.stream_info("PARTNER_bank-a")).state.last_seq == before + 1
         return f"PARTNER_bank-a:{before + 1}"
 
@@ -151,8 +185,9 @@ class Desk:
         await self.js.publish(f"events.yanqing.{service}.{name}", body, headers=HEADERS)
 
     async def command(
-        self, data: object, key: str | None = None, *, by: str = "drc", scheme: str = "yanqing", name: str = "VetoEnterprise"
-    ) -> tuple[int, dict[str, Any]]:
+        self, data: object, key: str | None = None, *, by: str = "drc", scheme: str = "yanqing",
+        name: str = "VetoEnterprise",
+    ) -> tuple[int, dict[str, Any]]:  # fmt: skip
         """A command by request and reply; its status and body."""
         body = envelope(name, data, key or new_id(), scheme=scheme, source=f"/agencies/{by}")
         reply = await self.client.request(f"commands.{scheme}.review.{name}", body, timeout=10)
@@ -226,11 +261,18 @@ def toy_database(postgres: Postgres) -> str:
     return make_database(postgres, toy.metadata)
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture(scope="module")
-def toy_service(bus: Nats, toy_database: str, server_directory: Path) -> Iterator[Process]:
+def toy_service(nursery: Nursery, bus: Nats, toy_database: str, server_directory: Path) -> Iterator[Process]:
     """The toy at work, with agreements of bank-a and bank-b."""
     log = server_directory / f"toy-{next(_numbers)}.log"
-    process = Process("tests.messaging.impatient:review", toy_database, bus.url, log).start().until_ready()
+    process = Process(nursery, "review", toy_database, bus.url, log).start().until_ready()
     asyncio.run(sign_agreements(bus.url, "bank-a", "bank-b"))
     eventually(lambda: asyncio.run(takes_from(bus.url, "bank-a")) and asyncio.run(takes_from(bus.url, "bank-b")))
     yield process

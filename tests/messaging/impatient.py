@@ -1,29 +1,32 @@
 """The toy and a service that counts what it announces, with short waits, and with faults on request.
 
-A fault is put in place here only, in the process that an environment variable names it for: the services know nothing of it.
+Faults are put in place here only, in the process of a test that asks for one: the services know nothing of them.
 """
 
 import asyncio
 import os
 import random
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 from nats.aio.msg import Msg
 from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.aggregates import Aggregate, aggregate_table
 from shared.contracts.base import Event, Shape
 from shared.contracts.referral import ReferralWithdrawn
 from shared.contracts.review import FinancingRefused
 from shared.decisions import Accepted, Decision
-from shared.messaging import intake, provisioning
+from shared.messaging import intake, provisioning, relay, service
 from shared.messaging.intake import Incoming, Intake
 from shared.messaging.service import Service
 from shared.messaging.unit_of_work import UnitOfWork
 from tests.messaging import toy
 
 provisioning.ACK_WAIT_SECONDS = 1.5
+service.WATCH_SECONDS = 0.5
+relay.CHECK_SECONDS = 0.5
 intake.BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.4)  # type: ignore[assignment]
 
 
@@ -48,45 +51,44 @@ async def count(uow: UnitOfWork, event: FinancingRefused) -> Decision:
     return Accepted((ReferralWithdrawn(uscc=event.uscc, reason=event.reason),))
 
 
-_take = Intake.take
+# -- faults --------------------------------------------------------------------------------------------------------
+
+_take, _fresh = Intake.take, Intake._fresh
 
 
-async def _nak_some(self: Intake, raws: Sequence[Msg]) -> None:
-    kept = []
-    for raw in raws:
-        if random.random() < 0.3:
-            await raw.nak(delay=random.uniform(0, 0.3))
-        else:
-            kept.append(raw)
-    if kept:
-        await _take(self, random.sample(kept, len(kept)))
+def fault(intake: Intake) -> str:
+    """The fault that the counter shall have now: the content of a file."""
+    path = os.environ.get("MESSAGING_FAULT", "")
+    return Path(path).read_text() if path and intake.consumer == "events" else ""
 
 
-async def _slowly(self: Intake, raws: Sequence[Msg]) -> None:
-    await _take(self, raws[:20])
-    await asyncio.sleep(0.05)  # a kill finds some taken and not acked
-    for i in range(20, len(raws), 20):
-        await _take(self, raws[i : i + 20])
+async def take(self: Intake, raws: Sequence[Msg]) -> None:
+    """Take a batch; ``nak`` gives some of it back and mixes up the rest, ``ack before commit`` acks too early."""
+    todo = list(raws)
+    match fault(self):
+        case "nak":
+            back = [raw for raw in raws if random.random() < 0.3]
+            for raw in back:
+                await raw.nak(delay=random.uniform(0, 0.3))
+            todo = [raw for raw in raws if raw not in back]
+            random.shuffle(todo)
+        case "ack before commit":
+            for raw in raws:
+                await raw.ack()
+            await asyncio.sleep(0.1)
+    if todo:
+        await _take(self, todo)
 
 
-async def _ack_first(self: Intake, raws: Sequence[Msg]) -> None:
-    for raw in raws:
-        await raw.ack()
-    await asyncio.sleep(0.2)
-    await _take(self, raws)
+async def fresh(self: Intake, connection: AsyncConnection, batch: Sequence[Incoming]) -> list[Incoming]:
+    """The messages not taken before; ``no inbox`` remembers none."""
+    return list(batch) if fault(self) == "no inbox" else await _fresh(self, connection, batch)
 
 
-async def _forget(self: Intake, connection: Any, batch: Sequence[Incoming]) -> list[Incoming]:
-    return list(batch)
+Intake.take = take  # type: ignore[method-assign]
+Intake._fresh = fresh  # type: ignore[method-assign]
 
-
-match os.environ.get("MESSAGING_FAULT", ""):
-    case "nak":
-        Intake.take = _nak_some  # type: ignore[method-assign]
-    case "ack before commit":
-        Intake.take = _ack_first  # type: ignore[method-assign]
-    case "no inbox":
-        Intake._fresh = _forget  # type: ignore[method-assign]
-
-review = toy.app
-counter = Service(name="referral", metadata=metadata, aggregates=(COUNT,), events={FinancingRefused: count}).asgi()
+SERVICES = {
+    "review": toy.SERVICE,
+    "counter": Service(name="referral", metadata=metadata, aggregates=(COUNT,), events={FinancingRefused: count}),
+}

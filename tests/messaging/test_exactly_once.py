@@ -19,7 +19,7 @@ from nats.aio.client import Client
 from shared.messaging.envelope import HEADERS
 from tests.conftest import Nats, Postgres, eventually
 from tests.messaging import impatient, toy
-from tests.messaging.conftest import Process, envelope, make_database, sign_agreements, takes_from
+from tests.messaging.conftest import Nursery, Process, envelope, make_database, sign_agreements, takes_from
 
 NUMBER = 300
 SECONDS = 1.5
@@ -29,17 +29,20 @@ SUBJECT = "partners.bank-a.yanqing.FinancingDeclined"
 class Chain:
     """The services at work, the servers under them, and the partner."""
 
-    def __init__(self, bus: Nats, postgres: Postgres, directory: Path) -> None:
-        self.bus, self.postgres = bus, postgres
+    def __init__(self, bus: Nats, postgres: Postgres, nursery: Nursery, directory: Path) -> None:
+        self.bus, self.postgres, self.nursery = bus, postgres, nursery
         self.databases = {
             "review": make_database(postgres, toy.metadata), "counter": make_database(postgres, impatient.metadata),
         }  # fmt: skip
-        self.log = directory / "chain.log"
+        self.log, self.fault = directory / "chain.log", directory / "fault"
+        self.fault.write_text("")
         self.review, self.counter = self.process("review"), self.process("counter")
 
-    def process(self, name: str, fault: str = "") -> Process:
-        target = f"tests.messaging.impatient:{name}"
-        return Process(target, self.databases[name], self.bus.url, self.log, MESSAGING_FAULT=fault)
+    def process(self, name: str) -> Process:
+        process = Process(self.nursery, name, self.databases[name], self.bus.url, self.log)
+        if name == "counter":
+            process.environment["MESSAGING_FAULT"] = str(self.fault)
+        return process
 
     async def rows(self, name: str, query: str) -> list[asyncpg.Record]:
         """Rows of a database that may just be coming back."""
@@ -86,8 +89,8 @@ class Chain:
 
 
 @pytest.fixture(scope="module")
-def running(bus: Nats, postgres: Postgres, server_directory: Path) -> Iterator[Chain]:
-    chain = Chain(bus, postgres, server_directory)
+def running(bus: Nats, postgres: Postgres, nursery: Nursery, server_directory: Path) -> Iterator[Chain]:
+    chain = Chain(bus, postgres, nursery, server_directory)
     processes = [chain.review.start(), chain.counter.start()]
     for process in processes:
         process.until_ready(30)
@@ -211,17 +214,16 @@ async def test_two_replicas_of_each_and_kill_9_of_one(chain: Chain, client: Clie
     await nothing_lost_nothing_doubled(chain, "replicas", wanted)
 
 
-@contextlib.asynccontextmanager
-async def counter_with(chain: Chain, fault: str) -> AsyncIterator[Process]:
-    """Another counter in the counter's place."""
-    chain.counter.kill()
-    process = await asyncio.to_thread(chain.process("counter", fault).start().until_ready, 30)
-    yield process
-    process.kill()
+@contextlib.contextmanager
+def counter_with(chain: Chain, fault: str) -> Iterator[None]:
+    """The counter has that fault meanwhile."""
+    chain.fault.write_text(fault)
+    yield
+    chain.fault.write_text("")
 
 
 async def test_messages_given_back_at_random_come_in_another_order(chain: Chain, client: Client) -> None:
-    async with counter_with(chain, "nak"):
+    with counter_with(chain, "nak"):
         wanted = await tell(chain, client, "nak")
     await nothing_lost_nothing_doubled(chain, "nak", wanted)
 
@@ -258,7 +260,7 @@ async def test_the_directory_of_the_bus_is_deleted(chain: Chain, client: Client)
 
 
 async def test_the_harness_sees_doubles_when_there_is_no_inbox(chain: Chain, client: Client) -> None:
-    async with counter_with(chain, "no inbox"):
+    with counter_with(chain, "no inbox"):
         wanted = await tell(chain, client, "blind")
         await everything_twice_more(client)
         async with asyncio.timeout(20):
@@ -269,8 +271,8 @@ async def test_the_harness_sees_doubles_when_there_is_no_inbox(chain: Chain, cli
 
 
 async def test_the_harness_sees_losses_when_acks_come_before_the_commit(chain: Chain, client: Client) -> None:
-    async with counter_with(chain, "ack before commit") as hasty:
-        steps = [hasty.kill, hasty.start]
+    with counter_with(chain, "ack before commit"):
+        steps = [chain.counter.kill, chain.counter.start]
         wanted = await tell(chain, client, "hasty", lambda: again_and_again(*steps, *steps))
     counted = await chain.counted("hasty")
     assert set(counted) < set(wanted)

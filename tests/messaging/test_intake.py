@@ -236,8 +236,8 @@ async def test_a_command_in_an_unknown_scheme_is_not_found(desk: Desk) -> None:
 
 
 MALFORMED: list[object] = [
-    {}, {"uscc": "U"}, {"uscc": 7, "reason": "r"}, {"uscc": "U", "reason": "a\x00"}, {"uscc": "U", "reason": float("nan")},
-    {"uscc": "U", "reason": nested(100)}, {"uscc": "U", "reason": "x" * 10_000}, [], None, "text", nested(900),
+    {}, {"uscc": "U"}, {"uscc": 7, "reason": "r"}, {"uscc": "U", "reason": "a\x00"}, [], None, "text", nested(900),
+    {"uscc": "U", "reason": float("nan")}, {"uscc": "U", "reason": nested(100)}, {"uscc": "U", "reason": "x" * 10_000},
 ]  # fmt: skip
 
 

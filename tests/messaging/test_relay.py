@@ -42,7 +42,8 @@ class Outbox:
             subject = f"{stream.lower()}.yanqing.review.Happened"
             rows.append((new_id(), "yanqing", stream, subject, "Happened", json.dumps({"n": self.sent})))
         await self.database.executemany(
-            "insert into outbox (event_id, scheme, stream, subject, name, payload) values ($1, $2, $3, $4, $5, $6)", rows
+            "insert into outbox (event_id, scheme, stream, subject, name, payload) values ($1, $2, $3, $4, $5, $6)",
+            rows,
         )
 
     @contextlib.asynccontextmanager

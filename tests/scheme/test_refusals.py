@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from shared.scheme.loader import load_scheme
 from shared.scheme.refusals import DIRECTORY, PLACEHOLDER, explain, sentences
 
-CORE = {"permission", "unknown", "idempotency.mismatch", "malformed", "too_large", "no_answer", "unreadable"}
+CORE = {
+    "permission", "unknown", "idempotency.mismatch", "malformed", "too_large", "no_answer", "unreadable",
+    "authentication", "clock", "internal", "media_type", "method", "refused", "request", "unavailable",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("key", sorted(sentences()))

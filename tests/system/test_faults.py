@@ -2,9 +2,8 @@
 
 import shutil
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -33,6 +32,16 @@ KILLS = (
     ("recovery", "bank-a RecoveryCollected", 2, 0.02),
 )
 FORGOTTEN_BEFORE = ("drc SubmitClaimBatch", 1)
+READ = (
+    "/pool",
+    "/ledger/entries?limit=500",
+    f"/cases/{ENTERPRISE_A}",
+    f"/loans/{LOAN_A}",
+    "/recoveries",
+    "/disbursements",
+    "/receipts?limit=500",
+)
+MADE_ANEW = {"id", "event_id", "position"}
 Books = dict[str, Any]
 
 
@@ -99,8 +108,17 @@ async def year(stack: Any, scheme: str, progress: Callable[[int, int, Step], Non
     assert outcome.ok, "\n".join(map(str, outcome.failed))
     headers = {"Authorization": f"Bearer {tokens('drc')}"}
     with httpx.Client(base_url=f"{stack.api_url}/v1/schemes/{scheme}", headers=headers, timeout=30) as client:
-        return {path: client.get(path).raise_for_status().json() for path in (
-            "/pool", "/ledger/entries?limit=500", f"/cases/{ENTERPRISE_A}", f"/loans/{LOAN_A}", "/recoveries", "/receipts?limit=500", "/disbursements")}
+        books = {path.partition("?")[0]: client.get(path).raise_for_status().json() for path in READ}
+    entries, receipts = books["/ledger/entries"]["items"], books["/receipts"]["items"]
+    timeline = books[f"/cases/{ENTERPRISE_A}"]["timeline"]
+    for made_anew in (*entries, *receipts, *timeline):
+        for key in MADE_ANEW & made_anew.keys():
+            del made_anew[key]
+    assert len(entries) == 22 and sum(Decimal(one["amount"]) for one in entries) == 0
+    receipts.sort(key=lambda one: (one["at"], one["institution"], one["event"], one["detail"] or ""))
+    # Events of different services about one case may come in either order; sorting keeps the order of each service's.
+    timeline.sort(key=lambda one: (one["at"], one["service"]))
+    return books
 
 
 async def everything_is_in_its_place(stack: Any) -> None:
