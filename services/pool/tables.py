@@ -99,7 +99,7 @@ entries = Table(
     Column("effective_on", Date, nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("amount_fen <> 0", name="entries_not_zero"),
-    comment="The double-entry ledger: a debit is positive, a credit negative; event_id is the event that caused it.",
+    comment="The double-entry ledger: a debit is positive, a credit negative; event_id caused it.",
 )
 Index("entries_account", entries.c.scheme, entries.c.account, entries.c.effective_on)
 

@@ -223,7 +223,8 @@ class Dispatch:
 
 def _told(rule: str, reason: str, figures: dict[str, str]) -> Answer:
     status = {"malformed": 422, "unknown": 404, "unavailable": 503}.get(rule, 500)
-    return {"status": status, "body": {"rule": rule, "reason": reason, "figures": figures, "findings": [], "clause": ""}}
+    body = {"rule": rule, "reason": reason, "figures": figures, "findings": [], "clause": ""}
+    return {"status": status, "body": body}
 
 
 def _not_for(unit: UnitOfWork, allowed: tuple[OrganisationKind, ...]) -> Refusal | None:

@@ -41,7 +41,7 @@ class MismatchedBody(Exception):
 
 @dataclass(frozen=True)
 class Incoming:
-    """One message off the bus: ``source`` and ``id`` identify it, ``scheme`` locks it, ``message`` is its contract class."""
+    """One message off the bus: ``source`` and ``id`` identify it, ``scheme`` locks it, ``message`` is its content."""
 
     raw: Msg
     source: str
@@ -67,7 +67,7 @@ class Incoming:
 
 
 def describe(error: ValidationError) -> str:
-    """A validation error as fields and messages, without the input's values: the first few, for a receipt must be small."""
+    """A validation error as fields and messages, without the input's values; the first few, as a receipt is small."""
     faults = error.errors(include_input=False, include_url=False, include_context=False)
     told = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in faults[:FAULTS_TOLD]]
     more = [f"and {len(faults) - FAULTS_TOLD} more"] if len(faults) > FAULTS_TOLD else []
@@ -80,7 +80,7 @@ Read = Callable[[Msg], Incoming]
 
 @dataclass
 class Intake:
-    """Takes batches for one durable consumer. ``begin`` opens a transaction's shared state, ``handle`` does one message."""
+    """Takes batches for one durable consumer; ``begin`` opens a transaction's state, ``handle`` does one message."""
 
     engine: AsyncEngine
     consumer: str

@@ -1,12 +1,14 @@
 """Repairs of nats-py 2.16 under FastStream 0.7.8; tests/messaging/test_natsfix.py reproduces each fault.
 
-1. A fetch whose deadline just passed raises bare TimeoutError; FastStream catches it only in some versions, its task dies
-   and the partial batch it held stalls for ack_wait.
+1. A fetch whose deadline just passed raises bare TimeoutError, which FastStream does not catch: its task dies, and the
+   partial batch it held stalls for ack_wait.
 2. A closed connection or a deleted consumer makes fetch() raise at once: a hot loop that starves the event loop.
-3. FastStream's batch loop waits for a full batch or its timeout. Here the first message is awaited with one long pull and
-   what else is there is taken at once, so a lone message is not held back.
-4. A publisher's subject that is no UTF-8 or holds a form feed, or a header of 8 bytes, ends the subscriber's connection; a
-   header "Status" makes its message look like one of the server's, and it is dropped. Drop this file when upstream is mended.
+3. FastStream's batch loop waits for a full batch or its timeout. Here the first message is awaited with one long pull
+   and what else is there is taken at once, so a lone message is not held back.
+4. A publisher's subject that is no UTF-8 or holds a form feed, or a header of 8 bytes, ends the subscriber's connection;
+   a header "Status" makes its message look like one of the server's, and it is dropped.
+
+Drop this file when upstream is mended.
 """
 
 import asyncio
@@ -44,7 +46,7 @@ async def _take_what_is_there(subscription: Any, most: int) -> list[Msg]:
 
 
 async def fetch(self: Any, batch: int = 1, timeout: float | None = 5, heartbeat: float | None = None) -> list[Msg]:
-    """The first message as soon as it comes (nats TimeoutError when none does), with what else is there, up to ``batch``."""
+    """The first message as soon as it comes (nats TimeoutError when none does), and what else is there."""
     if batch < BATCH:
         raise nats.errors.TimeoutError  # FastStream asks for the rest of a partial batch: there is none to wait for
     try:

@@ -74,7 +74,7 @@ def _told(error: Exception) -> str:
 
 
 def _fallback_id(raw: Msg) -> str:
-    """The id of an unreadable message: its own where that can be read, else the header's, else its place in the stream."""
+    """The id of an unreadable message: its own where that can be read, else the header's, else its place."""
     try:
         value = json.loads(raw.data)
     except (ValueError, RecursionError):

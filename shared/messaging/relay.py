@@ -1,6 +1,7 @@
 """The relay: one leader a service publishes the outbox in order, and fills the bus again after a loss."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -27,7 +28,7 @@ _ALL_AGAIN = "update outbox set published_at = null, stream_seq = null where str
 
 
 class Relay:
-    """Publishes what the outbox holds. ``dsn`` is the service's own database; ``streams`` names what it publishes to."""
+    """Publishes what the outbox holds; ``dsn`` is the service's own database, ``streams`` what it publishes to."""
 
     def __init__(
         self, dsn: str, js: JetStreamContext, ensure: Callable[[str], Awaitable[str]], streams: tuple[str, ...]
@@ -64,10 +65,8 @@ class Relay:
                 await self._find_losses(connection)
                 checked = loop.time()
             if await self._publish_some(connection) == 0:
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(wake.wait(), POLL_SECONDS)
-                except TimeoutError:
-                    pass
                 if connection.is_closed():
                     raise ConnectionError("the relay's database connection closed")
 
@@ -114,13 +113,13 @@ class Relay:
                 await self._publish_all_again(connection, stream)
             if known != created:
                 await connection.execute(
-                    "insert into relayed_streams values ($1, $2) on conflict (stream) do update set created = excluded.created",
+                    "insert into relayed_streams values ($1, $2) on conflict (stream) do update set created = $2",
                     stream,
                     created,
                 )
 
     async def _is_shorter(self, connection: asyncpg.Connection, stream: str) -> bool:
-        """Whether our last message is gone from its place; others publish there too, so the stream's length says nothing."""
+        """Whether our last message is gone from its place; the length says nothing, for others publish there too."""
         top = await connection.fetchrow(_TOP, stream)
         if top is None:
             return False
@@ -128,7 +127,7 @@ class Relay:
             message = await self._js.get_msg(stream, top["stream_seq"])
         except NotFoundError:
             return True
-        return (message.headers or {}).get("Nats-Msg-Id") != top["event_id"]
+        return bool((message.headers or {}).get("Nats-Msg-Id") != top["event_id"])
 
     async def _publish_all_again(self, connection: asyncpg.Connection, stream: str) -> None:
         result = await connection.execute(_ALL_AGAIN, stream)

@@ -220,7 +220,7 @@ class Service:
             return list((await connection.execute(query)).scalars())
 
     async def _watch(self, binding: Binding, dispatch: "Dispatch") -> None:
-        """Every few seconds: streams and consumers are as they should be, each institution's ingress is taken, figures are fresh."""
+        """Every few seconds: streams and consumers are right, every institution's ingress is taken, figures fresh."""
         bound: set[str] = set()
         while True:
             try:

@@ -56,7 +56,7 @@ outbox = Table(
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("published_at", DateTime(timezone=True)),
     Column("stream_seq", BigInteger),
-    comment="Every event and receipt, kept for ever: the audit log, and what the bus is filled from again after a loss.",
+    comment="Every event and receipt, kept for ever: the audit log, and what fills the bus again.",
 )
 Index("outbox_unpublished", outbox.c.id, postgresql_where=outbox.c.published_at.is_(None))
 Index("outbox_stream", outbox.c.stream, outbox.c.stream_seq)
@@ -132,8 +132,10 @@ create trigger outbox_wake after insert on outbox for each statement execute fun
 --
 create function outbox_keep() returns trigger language plpgsql as $$
 begin
-    if tg_op = 'DELETE' or (new.id, new.event_id, new.scheme, new.stream, new.subject, new.name, new.payload, new.recorded_at)
-        is distinct from (old.id, old.event_id, old.scheme, old.stream, old.subject, old.name, old.payload, old.recorded_at)
+    if tg_op = 'DELETE'
+        or (new.id, new.event_id, new.scheme, new.stream, new.subject, new.name, new.payload, new.recorded_at)
+        is distinct from
+           (old.id, old.event_id, old.scheme, old.stream, old.subject, old.name, old.payload, old.recorded_at)
     then raise exception 'the outbox is append-only'; end if;
     return new;
 end $$

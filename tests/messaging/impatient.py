@@ -27,7 +27,7 @@ from tests.messaging import toy
 provisioning.ACK_WAIT_SECONDS = 1.5
 service.WATCH_SECONDS = 0.5
 relay.CHECK_SECONDS = 0.5
-intake.BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.4)  # type: ignore[assignment]
+intake.BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.4)
 
 
 class Count(Shape):

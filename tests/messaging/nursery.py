@@ -1,7 +1,7 @@
-"""Forks services from one process that has imported everything, so that a start after kill -9 takes no seconds of imports.
+"""Forks services from one process that has imported everything, so that a start after kill -9 takes no seconds.
 
-Reads one JSON object a line, ``{service, port, environment, log}``, and answers with a process id. At the end of its input
-it kills what it started.
+Reads one JSON object a line, ``{service, port, environment, log}``, and answers with a process id. At the end of its
+input it kills what it started.
 """
 
 import contextlib

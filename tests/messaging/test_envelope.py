@@ -21,7 +21,6 @@ from shared.messaging.envelope import CONTENT_TYPE, Envelope, new_id, printable
 from shared.messaging.receipts import Receipt, announce_receipt
 from shared.messaging.unit_of_work import Transaction, UnitOfWork
 from shared.scheme.loader import load_scheme
-from tests.messaging import toy
 from tests.messaging.conftest import Desk, envelope
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=SHANGHAI)
@@ -107,7 +106,7 @@ async def test_the_official_sdk_reads_what_is_on_the_bus(desk: Desk) -> None:
 
 def test_an_event_too_large_for_the_bus_is_never_written() -> None:
     with pytest.raises(BaseException, match="too large for the bus"):
-        announced(toy.FinancingRefused.model_construct(uscc="U", institution="bank-a", reason="x" * 1_000_000))
+        announced(FinancingRefused.model_construct(uscc="U", institution="bank-a", reason="x" * 1_000_000))
 
 
 @given(st.text(max_size=300))

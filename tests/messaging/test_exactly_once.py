@@ -1,7 +1,8 @@
 """Two services and a partner under kill -9, redelivery and loss: every event has its effect once, and its one receipt.
 
-A partner sends declines to the toy, which announces each; the counter counts what was announced. The partner sends an event
-again until it has a receipt, as the contract asks of it. The last two tests break a service on purpose: this harness sees it.
+A partner sends declines to the toy, which announces each; the counter counts what was announced. The partner sends an
+event again until it has a receipt, as the contract asks of it. The last two tests break a service on purpose: this harness
+sees it.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """What a sender can do to bytes, envelope, subject and headers: never more than one unreadable event of its own."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ async def test_an_id_that_is_none_is_answered_by_its_place(desk: Desk, identifie
     await desk.still_works()
 
 
-WRONG_ENVELOPE = {
+WRONG_ENVELOPE: dict[str, dict[str, Any]] = {
     "other version": {"specversion": "0.3"},
     "no time": {"time": None},
     "time without offset": {"time": "2026-01-05T09:00:00"},

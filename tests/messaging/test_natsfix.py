@@ -1,4 +1,4 @@
-"""What natsfix.py repairs: each fault shown on nats-py as it is, under FastStream's batch loop, and gone when repaired."""
+"""What natsfix.py repairs: each fault shown on nats-py as it is, under FastStream, and gone when repaired."""
 
 import asyncio
 import contextlib

@@ -253,8 +253,8 @@ async def without_dedupe(outbox: Outbox) -> None:
     config.duplicate_window = 0.1
     await outbox.js.update_stream(config)
 
-    async def as_it_is(js: JetStreamContext, stream: str) -> str:
-        return str((await js.stream_info(stream)).created) if stream == EVENTS else await ensure_stream(js, stream)
+    async def as_it_is(js: JetStreamContext, name: str) -> str:
+        return str((await js.stream_info(name)).created) if name == EVENTS else await ensure_stream(js, name)
 
     outbox.ensure = as_it_is
 

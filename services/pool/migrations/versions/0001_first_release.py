@@ -106,7 +106,7 @@ def upgrade() -> None:
         sa.Column("recorded_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("amount_fen <> 0", name="entries_not_zero"),
         sa.PrimaryKeyConstraint("scheme", "event_id", "line"),
-        comment="The double-entry ledger: a debit is positive, a credit negative; event_id is the event that caused it.",
+        comment="The double-entry ledger: a debit is positive, a credit negative; event_id caused it.",
     )
     op.create_index("entries_account", "entries", ["scheme", "account", "effective_on"], unique=False)
     op.create_table(
@@ -171,7 +171,8 @@ def upgrade() -> None:
             "available_fen",
             sa.BigInteger(),
             sa.Computed(
-                "+ (doc->>'cash_fen')::bigint - (doc->>'instructed_fen')::bigint - (doc->>'unallocated_fen')::bigint + (doc->>'shortfall_fen')::bigint",
+                "+ (doc->>'cash_fen')::bigint - (doc->>'instructed_fen')::bigint"
+                " - (doc->>'unallocated_fen')::bigint + (doc->>'shortfall_fen')::bigint",
                 persisted=True,
             ),
             nullable=True,
