@@ -27,6 +27,7 @@ check: .venv/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/riskpool docs --check
 
 # New versions: edit requirements/*.in, then `make lock`. Add UPGRADE=--upgrade to move everything forward.
 lock: .venv/dev.stamp

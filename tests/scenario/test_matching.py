@@ -34,7 +34,11 @@ def test_a_part_of_the_resource_matches(expected: Any, found: Any) -> None:
         ({"a": "1.0"}, {"a": "1.00"}, "a: expected '1.0', found '1.00'"),
         ({"a": 0}, {"a": False}, "a: expected 0, found False"),
         ({"a": {"b": 1}}, {"a": None}, "a: expected {'b': 1}, found None"),
-        ({"held": [{"n": 1}]}, {"held": [{"n": 2, "m": 3}]}, "held: nothing in the list matches {'n': 1}; found [{'n': 2}]"),
+        (
+            {"held": [{"n": 1}]},
+            {"held": [{"n": 2, "m": 3}]},
+            "held: nothing in the list matches {'n': 1}; found [{'n': 2}]",
+        ),
         ({"held": [{"n": 1}]}, {"held": None}, "held: expected [{'n': 1}], found None"),
     ],
 )
