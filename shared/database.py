@@ -5,8 +5,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from alembic import command, context
-from alembic.config import Config
 from sqlalchemy import Connection, MetaData, NullPool, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -55,6 +53,9 @@ async def _migrate(service: str, owner_url: str, role: str) -> None:
 
 
 def _upgrade(connection: Connection, service: str, role: str) -> None:
+    from alembic import command  # not at the top: a quarter of a second at the start of every service
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(ROOT / "services" / service / "migrations"))
     config.attributes["connection"] = connection
@@ -102,17 +103,10 @@ create trigger keep_{table}_whole before truncate on {table} for each statement 
 """
 
 
-def merged(*parts: MetaData) -> MetaData:
-    """One metadata of several, for the migration tool."""
-    whole = MetaData()
-    for part in parts:
-        for table in part.sorted_tables:
-            table.to_metadata(whole)
-    return whole
-
-
 def run_migrations(metadata: MetaData) -> None:
     """What each service's ``migrations/env.py`` does: upgrade on the connection that ``migrate`` opened."""
+    from alembic import context
+
     context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
     with context.begin_transaction():
         context.run_migrations()

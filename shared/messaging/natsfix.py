@@ -5,8 +5,8 @@
 2. A closed connection or a deleted consumer makes fetch() raise at once: a hot loop that starves the event loop.
 3. FastStream's batch loop waits for a full batch or its timeout. Here the first message is awaited with one long pull
    and what else is there is taken at once, so a lone message is not held back.
-4. A publisher's subject that is no UTF-8 or holds a form feed, or a header of 8 bytes, ends the subscriber's connection;
-   a header "Status" makes its message look like one of the server's, and it is dropped.
+4. A publisher's subject that is no UTF-8 or holds a form feed, or a header of 8 bytes, ends the subscriber's
+   connection; a header "Status" makes its message look like one of the server's, and it is dropped.
 
 Drop this file when upstream is mended.
 """

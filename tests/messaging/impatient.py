@@ -18,13 +18,14 @@ from shared.contracts.base import Event, Shape
 from shared.contracts.referral import ReferralWithdrawn
 from shared.contracts.review import FinancingRefused
 from shared.decisions import Accepted, Decision
-from shared.messaging import intake, provisioning, relay, service
+from shared.messaging import intake, natsfix, provisioning, relay, service
 from shared.messaging.intake import Incoming, Intake
 from shared.messaging.service import Service
 from shared.messaging.unit_of_work import UnitOfWork
 from tests.messaging import toy
 
 provisioning.ACK_WAIT_SECONDS = 1.5
+natsfix.WAIT_SECONDS = 1.0
 service.WATCH_SECONDS = 0.5
 relay.CHECK_SECONDS = 0.5
 intake.BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.4)

@@ -21,7 +21,7 @@ from shared.messaging.envelope import CONTENT_TYPE, Envelope, new_id, printable
 from shared.messaging.receipts import Receipt, announce_receipt
 from shared.messaging.unit_of_work import Transaction, UnitOfWork
 from shared.scheme.loader import load_scheme
-from tests.messaging.conftest import Desk, envelope
+from tests.messaging.outside import Desk, envelope
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=SHANGHAI)
 EXTENSIONS = ("scheme", "correlationid", "causationid", "schemeversion", "traceparent")

@@ -1,8 +1,8 @@
 """Two services and a partner under kill -9, redelivery and loss: every event has its effect once, and its one receipt.
 
 A partner sends declines to the toy, which announces each; the counter counts what was announced. The partner sends an
-event again until it has a receipt, as the contract asks of it. The last two tests break a service on purpose: this harness
-sees it.
+event again until it has a receipt, as the contract asks of it. The last two tests break a service on purpose, to show
+that this harness sees it.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from nats.aio.client import Client
 from shared.messaging.envelope import HEADERS
 from tests.conftest import Nats, Postgres, eventually
 from tests.messaging import impatient, toy
-from tests.messaging.conftest import Nursery, Process, envelope, make_database, sign_agreements, takes_from
+from tests.messaging.outside import Nursery, Process, envelope, make_database, sign_agreements, takes_from
 
 NUMBER = 300
 SECONDS = 1.5

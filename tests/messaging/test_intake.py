@@ -8,7 +8,7 @@ import nats.errors
 import pytest
 
 from shared.messaging.envelope import new_id
-from tests.messaging.conftest import Desk, envelope
+from tests.messaging.outside import Desk, envelope
 
 LOAN = {
     "uscc": "U", "loan_no": "L", "product": "bank", "principal": "5000000.00", "annual_rate": "0.0385",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.messaging.envelope import new_id
-from tests.messaging.conftest import Desk, envelope
+from tests.messaging.outside import Desk, envelope
 
 GOOD = {"uscc": "U", "reason": "fine"}
 HUGE = b"1" * 5000

@@ -29,7 +29,7 @@ from nats.js.api import ConsumerConfig
 from shared.messaging import natsfix
 from shared.messaging.envelope import new_id
 from tests.conftest import Nats
-from tests.messaging.conftest import publish_raw
+from tests.messaging.outside import publish_raw
 
 Install = Callable[[], None]
 Pull = JetStreamContext.PullSubscription

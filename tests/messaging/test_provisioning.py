@@ -15,7 +15,7 @@ from shared.messaging.envelope import new_id
 from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream, ingress_stream, stream_config
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS
 from tests.conftest import Nats
-from tests.messaging.conftest import Desk, Process, envelope
+from tests.messaging.outside import Desk, Process, envelope
 
 CONSUMER = Consumer(EVENTS, "tester", ("events.*.review.A", "events.*.review.B"))
 

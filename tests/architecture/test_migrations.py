@@ -1,0 +1,70 @@
+"""What the migrations make is what the tables say, and the services' roles may not rewrite history."""
+
+import asyncio
+import importlib
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, NullPool, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from riskpool.services import SERVICES
+from shared.database import migrate
+from shared.messaging import tables as core
+
+
+@pytest.fixture(scope="module", params=SERVICES)
+def migrated(request: pytest.FixtureRequest, postgres: Any) -> tuple[str, str, str]:
+    """(service, its migrated database as its owner, the same as its role)."""
+    role = f"role_{request.param}"
+    postgres.role(role)
+    owner_url = postgres.database()
+    migrate(request.param, owner_url, role)
+    database = owner_url.rsplit("/", 1)[1]
+    return request.param, owner_url, postgres.url(database, role)
+
+
+def differences(connection: Connection, service: str) -> list[Any]:
+    """What Alembic would still change."""
+    own = importlib.import_module(f"services.{service}.tables").metadata
+    return list(compare_metadata(MigrationContext.configure(connection), [own, core.metadata]  # type: ignore[arg-type]))
+
+
+async def on(url: str, work: Any) -> Any:
+    """Run something on one connection."""
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+    finally:
+        await engine.dispose()
+
+
+def test_migrations_make_exactly_the_tables(migrated: tuple[str, str, str]) -> None:
+    service, owner_url, _ = migrated
+    found = asyncio.run(on(owner_url, lambda connection: differences(connection, service)))
+    assert [d for d in found if d[0] not in ("remove_table",) or d[1].name != "alembic_version"] == []
+
+
+@pytest.mark.parametrize(
+    "statement", ["delete from outbox", "truncate inbox", "drop table outbox", "delete from answers"]
+)
+def test_a_service_may_not_rewrite_history(statement: str, migrated: tuple[str, str, str]) -> None:
+    _, _, role_url = migrated
+    with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
+        asyncio.run(on(role_url, lambda connection: connection.execute(text(statement))))
+
+
+def test_not_even_the_owner_changes_an_announced_event(migrated: tuple[str, str, str]) -> None:
+    _, owner_url, _ = migrated
+
+    def rewrite(connection: Connection) -> None:
+        row = "('e', 's', 'EVENTS', 'x', 'n', '{}')"
+        connection.execute(text(f"insert into outbox (event_id, scheme, stream, subject, name, payload) values {row}"))
+        connection.execute(text("update outbox set payload = '[]'"))
+
+    with pytest.raises(DBAPIError, match="append-only"):
+        asyncio.run(on(owner_url, rewrite))
