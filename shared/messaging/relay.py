@@ -16,6 +16,7 @@ LEADER_KEY = 7001
 BATCH = 500
 POLL_SECONDS = 1.0
 CHECK_SECONDS = 2.0
+PUBLISH_SECONDS = 5.0
 
 _UNPUBLISHED = (
     "select id, event_id, stream, subject, payload from outbox where published_at is null order by id limit $1"
@@ -79,7 +80,7 @@ class Relay:
                 self._js.publish(
                     row["subject"],
                     row["payload"].encode(),
-                    timeout=5,
+                    timeout=PUBLISH_SECONDS,
                     headers={**HEADERS, "Nats-Msg-Id": row["event_id"], "Nats-Expected-Stream": row["stream"]},
                 )
                 for row in rows

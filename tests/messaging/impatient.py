@@ -28,6 +28,7 @@ provisioning.ACK_WAIT_SECONDS = 1.5
 natsfix.WAIT_SECONDS = 1.0
 service.WATCH_SECONDS = 0.5
 relay.CHECK_SECONDS = 0.5
+relay.PUBLISH_SECONDS = 1.0
 intake.BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.4)
 
 

@@ -13,7 +13,6 @@ from services.review.app import SERVICE
 from services.review.handlers import claims
 from shared.contracts import commands, partners, pool, recovery
 from shared.contracts.review import AgreementSigned
-from shared.database import merged
 from shared.decisions import Accepted, Decision
 from shared.messaging import tables as messaging
 from shared.messaging.unit_of_work import Transaction, UnitOfWork
@@ -58,7 +57,8 @@ class Story:
 async def story(postgres: Postgres) -> AsyncIterator[Story]:
     engine = create_async_engine(postgres.database().replace("postgresql://", "postgresql+asyncpg://"))
     async with engine.connect() as connection:
-        await connection.run_sync(merged(SERVICE.metadata, messaging.metadata).create_all)
+        await connection.run_sync(SERVICE.metadata.create_all)
+        await connection.run_sync(messaging.metadata.create_all)
         yield Story(connection)
     await engine.dispose()
 
