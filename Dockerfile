@@ -11,6 +11,7 @@ COPY services /app/services
 COPY shared /app/shared
 ENV PATH=/opt/riskpool/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app
+RUN python -m compileall -q riskpool services shared
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

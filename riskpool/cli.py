@@ -1,24 +1,53 @@
 """The command line `riskpool`."""
 
+import importlib
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
-from riskpool import audit, documents, token
-from riskpool.bench.command import bench
-from riskpool.demo import demo
-from riskpool.scenario.command import scenario
-from riskpool.scheme import app as scheme_app
-from riskpool.up import up
+# A command's module is imported when the command is asked for: `riskpool up` need not wait for all the others.
+COMMANDS = {
+    "up": "riskpool.up:up",
+    "scenario": "riskpool.scenario.command:scenario",
+    "demo": "riskpool.demo:demo",
+    "audit": "riskpool.audit:command",
+    "scheme": "riskpool.scheme:app",
+    "token": "riskpool.token:app",
+    "docs": "riskpool.documents:command",
+    "bench": "riskpool.bench.command:bench",
+}
 
-app = typer.Typer(help="riskpool runs a government fund that shares banks' losses on small-business loans.",
-                  no_args_is_help=True, pretty_exceptions_enable=False)
-app.add_typer(scheme_app, name="scheme")
-app.add_typer(token.app, name="token")
-app.command()(up)
-app.command()(scenario)
-app.command()(demo)
-app.command("audit")(audit.command)
-app.command("docs")(documents.command)
-app.command()(bench)
+
+class Commands(TyperGroup):
+    """The commands of the table above."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, in order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command itself, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            command: Any = typer.main.get_group(found)
+        else:
+            alone = typer.Typer(add_completion=False)
+            alone.command()(found)
+            command = typer.main.get_command(alone)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _root() -> None:
+    """riskpool runs a government fund that shares banks' losses on small-business loans."""
 
 
 if __name__ == "__main__":

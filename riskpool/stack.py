@@ -38,6 +38,7 @@ class Stack:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.place = Place(data_dir)
+        self._migrated = self.place.directory / "migrated"
         self.clock = clock
         self.schemes = tuple(str(Path(name).absolute()) if Path(name).suffix else str(name) for name in schemes)
         self._wanted_ports = dict(ports or {})
@@ -71,9 +72,11 @@ class Stack:
             self.ports = self.place.choose_ports(self._wanted_ports)
             for log in self.place.logs.glob("*.log"):
                 rotate(log)
-            await self._start_servers(progress)
-            await self._migrate(progress)
-            await self._start_services(progress)
+            self._migrated.unlink(missing_ok=True)
+            self._prepare_servers()
+            # On two cores the services take longer to be imported than the databases to be made: both at once.
+            await _all_or_none(self._start_nats(progress), self._start_databases(progress), self._start_services())
+            await self._until_ready(progress)
         except BaseException:
             await self.stop()
             raise
@@ -101,25 +104,26 @@ class Stack:
         """Pass what the children log to `show(name, line)`, for ever; only warnings and up unless `every_line`."""
         await follow([self._log(name) for name in (*SERVICES, "nats", "postgres", "migrate")], show, every_line)
 
-    async def _start_servers(self, progress: Progress) -> None:
+    def _prepare_servers(self) -> None:
         ports = self.ports
         self.nats = NatsServer(self.place.directory / "nats", self._log("nats"), ports["nats"], ports["nats-monitor"])
         self.postgres = PostgresServer(
             self.place.directory / "postgres", self._log("postgres"), ports["postgres"], self._passwords["owner"]
         )
-        await _all_or_none(self._start_nats(progress), self._start_postgres(progress))
 
     async def _start_nats(self, progress: Progress) -> None:
         await self._start_child(self.nats.program())
         await self._until("nats", self.nats.is_ready)
         progress(f"NATS with JetStream on {self.nats.url}")
 
-    async def _start_postgres(self, progress: Progress) -> None:
+    async def _start_databases(self, progress: Progress) -> None:
         await asyncio.to_thread(self.postgres.initialise)
         await self._start_child(self.postgres.program())
         await self._until("postgres", self.postgres.is_ready)
         progress(f"PostgreSQL on 127.0.0.1:{self.ports['postgres']}")
         await self.postgres.ensure_databases({name: self._passwords[name] for name in SERVICES})
+        await self._migrate(progress)
+        self._migrated.touch()
 
     async def _migrate(self, progress: Progress) -> None:
         log = self._log("migrate")
@@ -139,8 +143,10 @@ class Stack:
             raise StackError(f"The databases could not be brought up to date. The last lines of {log}:\n{lines}")
         progress("databases up to date")
 
-    async def _start_services(self, progress: Progress) -> None:
+    async def _start_services(self) -> None:
         await _all_or_none(*(self._start_child(self._service(name)) for name in SERVICES))
+
+    async def _until_ready(self, progress: Progress) -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
             await _all_or_none(*(self._until_service_ready(client, name, progress) for name in SERVICES))
 
@@ -154,10 +160,8 @@ class Stack:
         progress(f"{name} on 127.0.0.1:{self.ports[name]}")
 
     def _service(self, name: str) -> Program:
-        command = (
-            sys.executable, "-m", "uvicorn", f"services.{name}.app:app", "--host", "127.0.0.1",
-            "--port", str(self.ports[name]), "--timeout-graceful-shutdown", "5", "--no-access-log",
-        )  # fmt: skip
+        application, port = f"services.{name}.app:app", str(self.ports[name])
+        command = (sys.executable, "-m", "riskpool.serve", application, port, str(self._migrated))
         environment = self._environment() | {"RISKPOOL_DATABASE_URL": self.database_url(name)}
         return Program(name, command, self._log(name), cwd=self.place.directory, environment=environment)
 

@@ -19,6 +19,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 Tokens = Callable[[str], str]
 _RECEIPT_WAIT_S = 3.0
+_FIRST_WAIT_S = 10.0
 _DOOR_WAIT_S = 60.0
 _RECOVERY_WAIT_S = 30.0
 _DAYS_WAIT_S = 300.0
@@ -50,7 +51,7 @@ class HttpDoor:
         self.scheme = scheme
         self._tokens = tokens
         self._known: dict[str, str] = {}
-        self._patience = _DOOR_WAIT_S
+        self._patience = _FIRST_WAIT_S
         self.closed_at = 0.0
         self._client = httpx.AsyncClient(base_url=api_url.rstrip("/"), trust_env=False)
 
@@ -101,7 +102,7 @@ class HttpDoor:
     async def _send(
         self, method: str, path: str, organisation: str, headers: dict[str, str], body: Any, seconds: float = 30.0
     ) -> httpx.Response:
-        """One request; where the door is closed it is tried again, with the same key, for a minute (once a run)."""
+        """One request; a door that was open once is knocked at for a minute, with the same key, until it is again."""
         url = f"/v1/schemes/{self.scheme}{path}"
         headers = {**headers, "Authorization": f"Bearer {self.token(organisation)}", "Accept-Language": "en"}
         deadline = time.monotonic() + self._patience
@@ -110,6 +111,7 @@ class HttpDoor:
                 response = await self._client.request(method, url, headers=headers, json=body, timeout=seconds)
                 found = f"status {response.status_code}"
                 if response.status_code not in (429, 502, 503, 504):
+                    self._patience = _DOOR_WAIT_S
                     return response
             except httpx.TransportError as error:
                 found = repr(error)
@@ -142,6 +144,7 @@ class BusDoor:
                     await self._publish(f"partners.{subject}", payload)
                 receipt = await self._receipt(f"receipts.{subject}", event_id)
                 if receipt is not None:
+                    self._patience = _DOOR_WAIT_S
                     return receipt
             except NoStreamResponseError:
                 return None

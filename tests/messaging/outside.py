@@ -163,11 +163,18 @@ class Desk:
 
     async def submit_raw(self, subject: bytes, header: bytes, body: bytes) -> str:
         """Publish past every check of a client library; the place where it was stored."""
-        before = (await self.js.stream_info("PARTNER_bank-a")).state.last_seq
+        before = await self._last()
         assert self.client.connected_url
         await publish_raw(self.client.connected_url.geturl(), subject, header, body)
-        assert (await self.js.stream_info("PARTNER_bank-a")).state.last_seq == before + 1
+
+        async def is_stored() -> bool:
+            return await self._last() == before + 1
+
+        await self.until(is_stored)
         return f"PARTNER_bank-a:{before + 1}"
+
+    async def _last(self) -> int:
+        return int((await self.js.stream_info("PARTNER_bank-a")).state.last_seq)
 
     async def decline(self, uscc: str, reason: str, identifier: str | None = None, **more: object) -> str:
         """A partner event that the toy takes; ``reason`` says what it shall do with it."""
