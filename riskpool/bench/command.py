@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from riskpool.bench.rounds import Result, Size
 
 TABLE_WIDTH = 100
+PROCESSES = ("gateway", "pool", "postgres", "nats")
 
 
 def bench(
@@ -58,7 +59,7 @@ def document(result: "Result", size: "Size", seconds: float) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "machine": machine(result), "size": asdict(size), "rows": rows, "rounds": result.rounds, "sent": result.sent,
-        "faults": result.faults, "seconds": round(seconds, 1),
+        "processor_ms": result.processor_ms, "faults": result.faults, "seconds": round(seconds, 1),
     }  # fmt: skip
 
 
@@ -84,15 +85,28 @@ def _show(result: "Result", size: "Size") -> None:
         value, peer = (f"{_number(result.median(name))} {row.unit}" for name in (row.figure, row.peer))
         spread = f" ({_number(min(ratios))} - {_number(max(ratios))})" if size.rounds > 1 else ""
         table.add_row(row.what, value, row.beside, peer, _number(statistics.median(ratios)) + spread)
-    console.print(table)
+    console.print(table, _processor_table(result))
     where = machine(result)
     console.print(
         f"{where['cores']} cores, {where['memory_gb']} GB, {where['system']} {where['architecture']}, Python "
         f"{where['python']}, {where['sync_ms']} ms a disk sync, load before {where['load_before']}\n"
         f"first start, with the databases to be made: {_number(result.median('first_start'))} s"
     )
-    sent = f"{result.sent['events']} events and {result.sent['capital_fen']} fen of capital"
+    sent = f"{result.sent['commands']} commands and {result.sent['events']} events"
     console.print("\n".join(result.faults) or f"{sent}: every total exact, one receipt an event, audit finds nothing")
+
+
+def _processor_table(result: "Result") -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("processor time, ms", no_wrap=True)
+    for heading in ("all", *PROCESSES, "the rest"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for work, label in (("commands", "a command over HTTP"), ("partner_events", "a partner event")):
+        spent = {name: statistics.median(ms) for name, ms in result.processor_ms[work].items()}
+        whole = sum(spent.values())
+        known = [spent[name] for name in PROCESSES]
+        table.add_row(label, *(f"{ms:.1f}" for ms in (whole, *known, whole - sum(known))))
+    return table
 
 
 def _number(value: float) -> str:

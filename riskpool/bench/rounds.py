@@ -64,6 +64,7 @@ class Result:
     """Every figure of every round, and what of the books did not agree with what was sent."""
 
     rounds: dict[str, list[float]] = field(default_factory=dict)
+    processor_ms: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     sent: dict[str, int] = field(default_factory=dict)
     load_before: float = 0.0
@@ -73,6 +74,12 @@ class Result:
         """One round's figures."""
         for name, value in figures.items():
             self.rounds.setdefault(name, []).append(value)
+
+    def add_processor(self, work: str, before: Figures, after: Figures, count: int) -> None:
+        """One round's processor time of each process for each of ``count`` things that were sent."""
+        for name in before:
+            spent = self.processor_ms.setdefault(work, {}).setdefault(name, [])
+            spent.append((after[name] - before[name]) * 1000 / count)
 
     def median(self, name: str) -> float:
         """The middle round's figure."""
@@ -98,12 +105,27 @@ async def measure(size: Size, say: Callable[[str], None]) -> Result:
             for number in range(size.rounds):
                 for work in random.sample(works, len(works)):
                     say(f"{work.__name__.strip('_')}, round {number + 1} of {size.rounds}")
+                    before, sent = processor_seconds(stack), workload.sent
                     result.add(await work())
                     await workload.settle()
+                    if work.__name__ in ("commands", "partner_events"):
+                        result.add_processor(work.__name__, before, processor_seconds(stack), workload.sent - sent)
             say("proving the books")
-            result.sent = {"capital_fen": workload.capital_fen, "events": len(workload.event_ids)}
+            result.sent = {"commands": workload.commanded, "events": len(workload.event_ids)}
             result.faults = await workload.faults()
     return result
+
+
+def processor_seconds(stack: Stack) -> Figures:
+    """What each process of the stack, with those it started and ended, has had of the processors so far."""
+    spent: Figures = {}
+    for name, entry in stack.description()["processes"].items():
+        process = psutil.Process(int(entry["pid"]))
+        spent[name] = sum(process.cpu_times()[:4])
+        for child in process.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                spent[name] += sum(child.cpu_times()[:4])
+    return spent
 
 
 async def _start_up(stack: Stack) -> Figures:

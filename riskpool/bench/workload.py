@@ -41,7 +41,13 @@ class Workload:
         self._numbers = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self.capital_fen = 0
+        self.commanded = 0
         self.event_ids: list[str] = []
+
+    @property
+    def sent(self) -> int:
+        """Commands and events so far."""
+        return self.commanded + len(self.event_ids)
 
     async def prepare(self) -> None:
         """The custodian's agreement, the first capital, and an ear for receipts."""
@@ -168,6 +174,7 @@ class Workload:
         fields = {"source": source, "amount": format_yuan(amount_fen), "bank_ref": key}
         _accepted(await self._http.command(FINANCE, "InjectCapital", fields, DAY, key))
         self.capital_fen += amount_fen
+        self.commanded += 1
 
     async def _on_receipt(self, message: Msg) -> None:
         waiting = self._waiting.pop(json.loads(message.data)["data"]["event_id"], None)
