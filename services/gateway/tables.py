@@ -1,4 +1,4 @@
-"""What the gateway keeps: tokens, business days, and projections of every service's events for reading."""
+"""What the gateway keeps: tokens, business days, the console's own data, and projections of every service's events."""
 
 from sqlalchemy import (
     BigInteger,
@@ -7,6 +7,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -327,3 +328,111 @@ reports = Table(
     Column("organisation", Text, nullable=False),
     Column("done_on", Date, nullable=False),
 )
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("login", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("password_hash", Text),
+    Column("must_change", Boolean, nullable=False, server_default="false"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("locked_until", DateTime(timezone=True)),
+    Column("disabled_at", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    comment="Persons who sign in; without a password hash only through the identity provider.",
+)
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("account", Text, primary_key=True),
+    _scheme(),
+    _key("organisation"),
+    Column("roles", ARRAY(Text), nullable=False),
+    ForeignKeyConstraint(["account"], ["accounts.id"]),
+    comment="What a person is in an organisation of a scheme: officer, head, auditor, admin.",
+)
+Index("memberships_organisation", memberships.c.scheme, memberships.c.organisation)
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("sha256", LargeBinary, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("scheme", Text, nullable=False),
+    Column("organisation", Text, nullable=False),
+    Column("agent", Text, nullable=False, server_default=""),
+    Column("began_at", DateTime(timezone=True), nullable=False),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True)),
+    ForeignKeyConstraint(["account", "scheme", "organisation"], list(memberships.primary_key.columns)),
+    comment="Sign-ins of the console: only the SHA-256 of the cookie is kept.",
+)
+Index("sessions_account", sessions.c.account)
+actions = Table(
+    "actions",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("scheme", Text, nullable=False),
+    Column("organisation", Text, nullable=False),
+    Column("account", Text),
+    Column("action", Text, nullable=False),
+    Column("about", Text, nullable=False, server_default=""),
+    Column("outcome", Text, nullable=False),
+    Column("rule", Text),
+    _list("events"),
+    comment="Who did what when: commands, reports, sign-ins and changes of users; append-only.",
+)
+Index("actions_about", actions.c.scheme, actions.c.about, actions.c.action)
+Index("actions_account", actions.c.account, actions.c.id)
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("account", Text, primary_key=True),
+    _scheme(),
+    _key("form"),
+    Column("fields", JSONB, nullable=False),
+    Column("saved_at", DateTime(timezone=True), nullable=False),
+    comment="Forms not sent yet, one of a kind a person.",
+)
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("scheme", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("organisation", Text, nullable=False),
+    Column("account", Text),
+    Column("uploaded_at", DateTime(timezone=True), nullable=False),
+    comment="Metadata of uploaded files; their bytes lie under their SHA-256. State: ready, quarantined or refused.",
+)
+Index("documents_about", documents.c.scheme, documents.c.about)
+report_jobs = Table(
+    "report_jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("scheme", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("organisation", Text, nullable=False, server_default=""),
+    Column("language", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", DateTime(timezone=True), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("progress", Integer, nullable=False, server_default="0"),
+    Column("ends_at", BigInteger, nullable=False),
+    Column("scheme_version", Text, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("sha256", Text),
+    Column("error", Text),
+    comment="Reports asked for: all events up to position ends_at are in it, so that it can be made again.",
+)
+Index("report_jobs_requested", report_jobs.c.scheme, report_jobs.c.requested_at)
