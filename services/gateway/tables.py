@@ -411,7 +411,7 @@ documents = Table(
     Column("organisation", Text, nullable=False),
     Column("account", Text),
     Column("uploaded_at", DateTime(timezone=True), nullable=False),
-    comment="Metadata of uploaded files; their bytes lie under their SHA-256. State: ready, quarantined or refused.",
+    comment="Metadata of uploaded files; bytes lie under their SHA-256. State: ready, quarantined or refused.",
 )
 Index("documents_about", documents.c.scheme, documents.c.about)
 report_jobs = Table(

@@ -99,7 +99,7 @@ def upgrade() -> None:
         *_maybe("account"),
         _moment("uploaded_at"),
         sa.PrimaryKeyConstraint("id"),
-        comment="Metadata of uploaded files; their bytes lie under their SHA-256. State: ready, quarantined or refused.",
+        comment="Metadata of uploaded files; bytes lie under their SHA-256. State: ready, quarantined or refused.",
     )
     op.create_index("documents_about", "documents", ["scheme", "about"])
     op.create_table(
