@@ -104,6 +104,7 @@ events = Table(
 Index("events_of_scheme", events.c.scheme, events.c.position)
 Index("events_of_type", events.c.scheme, events.c.type, events.c.position)
 Index("events_about", events.c.about, postgresql_using="gin")
+Index("events_causation", events.c.causation_id)
 
 cases = Table(
     "cases",

@@ -99,8 +99,17 @@ def _endpoint(service: Service, name: str, model: type[Command]) -> Endpoint:
 async def carry_out(
     service: Service, caller: Caller, request: Request, name: str, model: type[Command], body: bytes
 ) -> JSONResponse:
+    """A command as it came over HTTP: its answer as JSON, its refusal as a problem."""
+    key = idempotency_key(request)
+    answer = await decide(service, caller, request, name, model, body, key)
+    return JSONResponse(answer.body, headers={"Idempotency-Key": key})
+
+
+async def decide(
+    service: Service, caller: Caller, request: Request, name: str, model: type[Command], body: bytes, key: str
+) -> CommandAnswer:
     """Ask the owning service, after every business day that lies before the command; its refusal becomes a problem."""
-    scheme, key = caller.scheme, idempotency_key(request)
+    scheme = caller.scheme
     try:
         command = model.model_validate_json(body)
     except ValidationError as error:
@@ -110,9 +119,9 @@ async def carry_out(
     moment = await business_moment(service, scheme, request)
     await announce_through(service, scheme.id, business_date(moment))
     answer = await _ask(service, scheme, command.destination, name, body, key, caller, moment)
-    if answer.status == 200:
-        return JSONResponse(answer.body, headers={"Idempotency-Key": key})
-    raise refusal(answer, scheme, key)
+    if answer.status != 200:
+        raise refusal(answer, scheme, key)
+    return answer
 
 
 async def _ask(

@@ -28,6 +28,7 @@ def _empty(name: str) -> sa.Column:
 
 def upgrade() -> None:
     """Make the tables."""
+    op.create_index("events_causation", "events", ["causation_id"])
     op.create_table(
         "accounts",
         *_text("id", "login", "name"),

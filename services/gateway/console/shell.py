@@ -1,0 +1,259 @@
+"""What every page shares: templates in two languages, who is signed in, names, counts and the headers of safety."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from sqlalchemy import select
+from starlette.datastructures import URL
+
+from services.gateway.api.events import Feed
+from services.gateway.api.problems import Problem, language_of
+from services.gateway.auth.callers import Caller
+from services.gateway.auth.permissions import may
+from services.gateway.auth.sessions import signed_in
+from services.gateway.business_days import current_day
+from services.gateway.console import forms
+from services.gateway.console.words import catalogue, say, word
+from services.gateway.queries.worklist import counts
+from services.gateway.tables import agreements
+from shared.clock import SHANGHAI, business_date
+from shared.contracts.registry import COMMANDS, PARTNER_EVENTS
+from shared.messaging.service import Service
+from shared.money import format_yuan
+from shared.scheme.refusals import Language, explain
+
+ROOM = Path(__file__).parent
+NAVIGATION = (
+    ("worklist", "/"),
+    ("cases", "/cases"),
+    ("review", "/review"),
+    ("financing", "/financing"),
+    ("claims", "/claims"),
+    ("loans", "/loans"),
+    ("pool", "/pool"),
+    ("ledger", "/ledger"),
+    ("recoveries", "/recoveries"),
+    ("obligations", "/obligations"),
+    ("departments", "/departments"),
+    ("institutions", "/institutions"),
+    ("reports", "/reports"),
+    ("receipts", "/receipts"),
+    ("scheme", "/scheme"),
+    ("audit", "/audit"),
+)
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def page_language(request: Request) -> Language:
+    """What the person chose on the page, else what the browser prefers; Chinese first."""
+    chosen = request.cookies.get("language")
+    return "en" if chosen == "en" else "zh" if chosen == "zh" else language_of(request)
+
+
+class Shell:
+    """The console's frame; area modules add routes to it and render pages with it."""
+
+    def __init__(self, service: Service, feed: Feed) -> None:
+        self.service, self.feed = service, feed
+        self.signed_in: Any = Depends(signed_in(service))
+        self._environments: dict[Language, Environment] = {"zh": _environment("zh"), "en": _environment("en")}
+
+    async def today(self, caller: Caller) -> date:
+        """The scheme's current business day, else the calendar's."""
+        return await current_day(self.service, caller.scheme.id) or business_date(self.service.clock.now())
+
+    async def page(
+        self, request: Request, caller: Caller | None, template: str, *, status: int = 200, **context: Any
+    ) -> HTMLResponse:
+        """A template as a page for this person; ``caller`` is None before signing in."""
+        language = page_language(request)
+        frame: dict[str, Any] = {
+            "request": request,
+            "path": request.url.path,
+            "here": _path_of(request.url) if request.method == "GET" else "/",
+            "lang": language,
+            "caller": caller,
+            "notice": _notice(request),
+            "names": {},
+            "navigation": (),
+            "counts": {},
+        }
+        if caller is not None:
+            frame |= {
+                "scheme": caller.scheme,
+                "names": await self._names(caller),
+                "navigation": [(key, href) for key, href in NAVIGATION if may(caller, f"page.{key}")],
+                "may": partial(may, caller),
+                "today": await self.today(caller),
+            }
+            if "counts" not in context:
+                async with self.service.engine.connect() as connection:
+                    frame["counts"] = await counts(connection, caller, frame["today"])
+        made = self._environments[language].get_template(template)
+        return HTMLResponse(made.render({**frame, **context}), status, {"Content-Language": language, **HEADERS})
+
+    async def _names(self, caller: Caller) -> Mapping[str, str]:
+        english = caller.scheme.organisations.values()
+        query = select(agreements.c.institution, agreements.c.name).where(agreements.c.scheme == caller.scheme.id)
+        async with self.service.engine.connect() as connection:
+            signed = {row.institution: row.name for row in await connection.execute(query)}
+        return signed | {one.id: one.name for one in english}
+
+    async def refused(self, request: Request, caller: Caller | None, problem: Problem, **context: Any) -> HTMLResponse:
+        """A refusal as a page: the rule, its clause, what to do; with the form again when it came from one."""
+        language, scheme = page_language(request), problem.scheme or (caller.scheme if caller else None)
+        detail = problem.detail or explain(problem.rule, problem.reason, problem.figures, language, scheme)
+        clause = problem.members.get("clause") or (scheme.clause(problem.rule) if scheme else "")
+        return await self.page(
+            request, caller, "refused.html", status=problem.status, problem=problem, detail=detail, clause=clause, **context
+        )
+
+
+def _notice(request: Request) -> tuple[str, str] | None:
+    """What the form before this page did: (``done`` or ``pending``, the command's name)."""
+    for kind in ("pending", "done"):
+        name = request.query_params.get(kind, "")
+        if name in COMMANDS or name in PARTNER_EVENTS:
+            return kind, name
+    return None
+
+
+def _environment(language: Language) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(ROOM / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+    )
+    environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
+    environment.globals |= {
+        "word": partial(word, language),
+        "organisation": _organisation,
+        "static": static,
+        "form_of": forms.form_of,
+        "new_key": forms.new_key,
+        "row_count": forms.row_count,
+        "row_values": forms.row_values,
+        "fixed_of": forms.fixed_of,
+        "pairs": lambda context, codes: [(code, word(language, context, code)) for code in codes],
+        "errors_of": partial(_errors, language),
+        "figures_of": partial(_figures, language),
+    }
+    environment.filters |= {"yuan": yuan, "day": day, "moment": moment, "percent": percent, "path_of": _path_of}
+    return environment
+
+
+_WRONG = {
+    "money": "请填写金额，单位元，如 1000000.00",
+    "rate": "请填写比例，如 0.05 或 5%",
+    "day": "请填写日期，如 2026-03-02",
+    "number": "请填写整数",
+    "choice": "请从所列选项中选择",
+    "choices": "请从所列选项中选择",
+}
+
+
+def _errors(language: Language, problem: Problem, name: str) -> dict[str, str]:
+    """What is wrong with each field of a refused form."""
+    found = {}
+    for error in problem.members.get("errors", ()):
+        path, message = error["field"], error["message"]
+        kind = forms.kind_of(forms.form_of(name), path)
+        known = "此项必填" if message == "Field required" else _WRONG.get(kind or "", "")
+        found[path] = say(language, known) if known else message
+    return found
+
+
+def _figures(language: Language, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """An event's fields or a decision's figures with their names, lists and groups as short text."""
+
+    def shown(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return "；".join(f"{word(language, 'field', key)} {shown(part)}" for key, part in value.items())
+        if isinstance(value, list):
+            return "、".join(map(shown, value))
+        if isinstance(value, bool):
+            return say(language, "是" if value else "否")
+        text = "—" if value is None else str(value)
+        return yuan(text) if _AMOUNT.fullmatch(text) else word(language, "value", text)
+
+    return [(word(language, "field", key), shown(value)) for key, value in data.items()]
+
+
+_AMOUNT = re.compile(r"-?\d{1,13}\.\d{2}")
+
+
+def static(name: str) -> str:
+    """The address of a static file; it changes with the file's content."""
+    return f"/static/console/{name}?{_digest(name)}"
+
+
+@cache
+def _digest(name: str) -> str:
+    return hashlib.sha256((ROOM / "static" / name).read_bytes()).hexdigest()[:12]
+
+
+def _path_of(url: URL) -> str:
+    return f"{url.path}?{url.query}" if url.query else url.path
+
+
+@pass_context
+def _organisation(context: Context, identifier: str | None) -> str:
+    """An organisation's name in the page's language, else its id."""
+    if not identifier:
+        return ""
+    scheme = context.get("scheme")
+    known = scheme.organisations.get(identifier) if scheme else None
+    if known is not None and context["lang"] == "en":
+        return str(known.en)
+    return str(context["names"].get(identifier, identifier))
+
+
+def yuan(value: object) -> str:
+    """An amount (fen, or yuan as a string) with thousands marked: ``5,000,000.00``."""
+    if value is None or value == "":
+        return "—"
+    text = format_yuan(value) if isinstance(value, int) else str(value)
+    whole, _, rest = text.partition(".")
+    return f"{int(whole):,}.{rest or '00'}" if whole != "-0" else f"-0.{rest}"
+
+
+def percent(value: object) -> str:
+    """A ratio as a percentage without needless zeros."""
+    if value is None or value == "":
+        return "—"
+    return f"{(Decimal(str(value)) * 100).normalize():f}%"
+
+
+def day(value: object) -> str:
+    """A date as it is written in both languages."""
+    return str(value)[:10] if value else "—"
+
+
+def moment(value: object) -> str:
+    """A moment in Asia/Shanghai to the minute."""
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return at.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M") if isinstance(at, datetime) else "—"
+
