@@ -14,6 +14,7 @@ from services.gateway.api.operations import operation_routes
 from services.gateway.api.partner_intake import partner_routes
 from services.gateway.api.resources import resource_routes
 from services.gateway.api.shutdown import Closing
+from services.gateway.console.build import build_console, presenter
 from services.gateway.business_days import keep_announcing
 from shared.messaging.service import Service
 
@@ -22,7 +23,8 @@ def build_api(app: FastAPI, service: Service) -> None:
     """Add the public API to the gateway's application."""
     closing = Closing()
     feed = Feed(service, closing)
-    problems.install(app)
+    shell = build_console(app, service, feed)
+    problems.install(app, presenter(shell))
     for router in (
         command_routes(service),
         partner_routes(service),

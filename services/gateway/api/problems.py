@@ -1,11 +1,11 @@
 """Refusals on the wire: RFC 9457 problems whose detail tells a clerk, in the caller's language, what to do."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -137,28 +137,42 @@ def malformed_body(error: ValidationError, scheme: Scheme | None = None) -> Prob
     return malformed([dict(one) for one in error.errors(include_input=False, include_url=False)], scheme)
 
 
-def install(app: FastAPI) -> None:
-    """Answer every failure of the application as a problem."""
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, _http)
-    for kind in (SQLAlchemyError, OSError):
-        app.add_exception_handler(kind, _database)
-    app.add_exception_handler(Exception, _unexpected)
+Present = Callable[[Request, Problem], Awaitable[Response]]
 
 
-async def _problem(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Problem)
-    return error.response(request)
+async def as_json(request: Request, problem: Problem) -> Response:
+    """A problem as the API answers it."""
+    return problem.response(request)
 
 
-async def _validation(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    return malformed(error.errors()).response(request)
+def install(app: FastAPI, present: Present = as_json) -> None:
+    """Answer every failure of the application as a problem, shown by ``present``."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return await present(request, _as_problem(request, error))
+
+    for kind in (Problem, RequestValidationError, HTTPException, SQLAlchemyError, OSError, Exception):
+        app.add_exception_handler(kind, answer)
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
+def _as_problem(request: Request, error: Exception) -> Problem:
+    path = request.url.path[:200]
+    match error:
+        case Problem():
+            return error
+        case RequestValidationError():
+            return malformed(error.errors())
+        case HTTPException():
+            return _of_http(request, error)
+        case SQLAlchemyError() | OSError() if is_outage(error):
+            # A database that is away or starting is no fault of the request: to be tried again.
+            log.warning("the database is away", extra={"path": path, "error": repr(error)[:300]})
+            return Problem(503, "unavailable", headers={"Retry-After": "1"})
+    log.error("request failed", exc_info=error, extra={"path": path})
+    return Problem(500, "internal", headers={"Connection": "close"})
+
+
+def _of_http(request: Request, error: HTTPException) -> Problem:
     reasons = {404: ("unknown", "path"), 405: ("method", "")}
     rule, reason = reasons.get(error.status_code, ("request", ""))
     figures = {
@@ -166,17 +180,4 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         "method": request.method,
         "problem": HTTPStatus(error.status_code).phrase,
     }
-    return Problem(error.status_code, rule, reason, figures, headers=error.headers).response(request)
-
-
-async def _database(request: Request, error: Exception) -> JSONResponse:
-    """A database that is away or starting is no fault of the request: 503, to be tried again."""
-    if not is_outage(error):
-        raise error
-    log.warning("the database is away", extra={"path": request.url.path[:200], "error": repr(error)[:300]})
-    return Problem(503, "unavailable", headers={"Retry-After": "1"}).response(request)
-
-
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.error("request failed", exc_info=error, extra={"path": request.url.path[:200]})
-    return Problem(500, "internal", headers={"Connection": "close"}).response(request)
+    return Problem(error.status_code, rule, reason, figures, headers=error.headers)

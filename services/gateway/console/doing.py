@@ -65,10 +65,10 @@ async def carry_out(shell: Shell, request: Request, caller: Caller, name: str, p
         caused = await _send(shell.service, caller, request, name, data, key)
     except Problem as problem:
         await note(shell.service, caller, name, data, "refused", rule=problem.rule)
-        return await shell.refused(request, caller, problem, form=name, posted=posted, back=_back(posted))
+        return await shell.refused(request, caller, problem, form=name, posted=posted, back=back_of(posted))
     await note(shell.service, caller, name, data, "accepted", found=caused)
     shown = await effect_is_shown(shell.service, key, caused)
-    return RedirectResponse(_with(_back(posted), "done" if shown else "pending", name), 303)
+    return RedirectResponse(_with(back_of(posted), "done" if shown else "pending", name), 303)
 
 
 async def _send(
@@ -131,7 +131,7 @@ async def note(
         )
 
 
-def _back(posted: Posted) -> str:
+def back_of(posted: Posted) -> str:
     """The page that the form stood on: a path of ours, never another site's."""
     back = "".join(posted.get("_back", ())) or "/"
     parts = urlsplit(back)

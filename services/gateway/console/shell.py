@@ -104,6 +104,7 @@ class Shell:
                 "names": await self._names(caller),
                 "navigation": [(key, href) for key, href in NAVIGATION if may(caller, f"page.{key}")],
                 "may": partial(may, caller),
+                "standard": _standard_options(caller, language),
                 "today": await self.today(caller),
             }
             if "counts" not in context:
@@ -127,6 +128,17 @@ class Shell:
         return await self.page(
             request, caller, "refused.html", status=problem.status, problem=problem, detail=detail, clause=clause, **context
         )
+
+
+def _standard_options(caller: Caller, language: Language) -> dict[str, list[tuple[str, str]]]:
+    """What free fields of the contract may hold under this scheme, ready to choose from."""
+    keys = {"classified": "claim.classes", "ground": "writeoff.grounds", "sector": "priority.sectors", "source": "capital.sources"}
+    listed = {field: caller.scheme.value(key) for field, key in keys.items() if key in caller.scheme.settings}
+    return {
+        field: [(str(code), word(language, "value", code)) for code in codes]
+        for field, codes in listed.items()
+        if isinstance(codes, list | tuple | dict)
+    }
 
 
 def _notice(request: Request) -> tuple[str, str] | None:
