@@ -67,6 +67,10 @@ class RunningStack:
         self._until(self.is_ready, seconds)
         return self
 
+    def until_says(self, words: str, seconds: float = START_SECONDS) -> None:
+        """Wait until the command has printed something."""
+        self._until(lambda: words in self.text, seconds)
+
     def is_ready(self) -> bool:
         return self.description.get("state") == "ready" and self.description.get("pid") == self.process.pid
 

@@ -1,0 +1,246 @@
+"""Real browsers on a stack that really runs: the newest Chromium of the system and one of 2021."""
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import httpx
+import pytest
+from babel.messages.pofile import read_po
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, sync_playwright
+
+from riskpool.scenario.embedded import make_tokens
+from tests.system.conftest import RunningStack, _directory, _end
+
+# A page of an office desktop: government desktops still run browsers of 2021.
+OLD = Path(__file__).parents[2] / ".browsers" / "chromium-90"
+SAFE = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+PASSWORD = "桥上看风景 the view from the bridge"
+
+
+def _chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def _need(what: str, found: object) -> None:
+    """Without a browser these tests are skipped with the reason; on CI they fail."""
+    if not found:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{what} is not on this machine")
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    path = _chromium()
+    _need("Chromium (Debian's package chromium)", path)
+    browser = playwright.chromium.launch(executable_path=path, args=list(SAFE))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
+def old_chromium(playwright: Playwright) -> Iterator[Browser]:
+    path = OLD / "chromium"
+    _need("Chromium 90 (tests/browser/old-chromium)", path.exists())
+    arguments = [*SAFE, "--single-process", "--no-zygote"]
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(OLD / "lib")}
+    browser = playwright.chromium.launch(executable_path=str(path), args=arguments, env=environment)
+    yield browser
+    browser.close()
+
+
+class House:
+    """A running stack and the people who sign in to it, each in a browser session of its own."""
+
+    def __init__(self, stack: RunningStack, browser: Browser) -> None:
+        self.stack, self.browser = stack, browser
+        self.url = stack.api_url
+        seeded = re.search(r"password\s+(\S+)", stack.text)
+        assert seeded, f"riskpool up printed no password:\n{stack.text}"
+        self.seeded = seeded[1]
+        self._people: dict[str, Person] = {}
+        self._small: Person | None = None
+        self._tokens = asyncio.run(make_tokens(stack.database_url("gateway"), "yanqing", {"drc", "auditor"}))
+
+    def person(self, login: str, browser: Browser | None = None, **context: object) -> "Person":
+        """A signed-in person; the same session each time, unless the context is another."""
+        if browser is None and not context and login in self._people:
+            return self._people[login]
+        page = (browser or self.browser).new_context(
+            base_url=self.url, **{"locale": "zh-CN", "viewport": {"width": 1280, "height": 900}, **context}
+        ).new_page()
+        person = Person(page, login)
+        person.sign_in(self)
+        if browser is None and not context:
+            self._people[login] = person
+        return person
+
+    def people(self) -> list["Person"]:
+        """Everybody who has signed in with a session of the usual kind."""
+        return list(self._people.values())
+
+    def small(self) -> "Person":
+        """The commission at a telephone."""
+        if self._small is None:
+            self._small = self.person("drc", viewport={"width": 390, "height": 800})
+        return self._small
+
+    def untranslated(self, paths: Sequence[str]) -> dict[str, list[str]]:
+        """Sentences of ours that an English page still shows in Chinese, by path."""
+        from services.gateway.console.words import LOCALE, catalogue
+
+        person = self.person("drc", locale="en-GB")
+        chinese = {m.id for file in (LOCALE / "en").glob("*.po") for m in read_po(file.open("rb")) if m.id}
+        sentences = [s for s in chinese if isinstance(s, str) and not s.isascii() and "%" not in s and len(s) > 1]
+        assert catalogue("en").gettext("待办") == "To do"
+        found = {path: lines_in(person.open(path).inner_text("body"), sentences) for path in paths}
+        return {path: lines for path, lines in found.items() if lines}
+
+    @staticmethod
+    def keep_image(directory: Path, name: str, png: bytes) -> None:
+        """Only where RISKPOOL_SCREENSHOTS is set, so that a test run changes no file."""
+        if os.environ.get("RISKPOOL_SCREENSHOTS"):
+            directory.mkdir(exist_ok=True)
+            (directory / f"{name}.png").write_bytes(png)
+
+    def add_user(self, login: str, organisation: str, *roles: str) -> None:
+        """What an operator does for a new institution: `riskpool user add`."""
+        command = [sys.executable, "-m", "riskpool", "user", "add", login, "--organisation", organisation]
+        command += [option for role in roles for option in ("--role", role)]
+        done = subprocess.run(
+            [*command, "--data", str(self.stack.data)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        self.passwords[login] = done.stdout.split()[-1]
+
+    @property
+    def passwords(self) -> dict[str, str]:
+        return self.__dict__.setdefault("_passwords", {})
+
+    def day(self, date: str) -> None:
+        """Business time moves on."""
+        answer = self.api("POST", "/business-day", json={"date": date})
+        assert answer.status_code == 200, answer.text
+
+    def api(self, method: str, path: str, **more: object) -> httpx.Response:
+        """The API as the commission's own program asks it."""
+        headers = {"Authorization": f"Bearer {self._tokens('drc')}"}
+        return httpx.request(method, f"{self.url}/v1/schemes/yanqing{path}", headers=headers, timeout=30, **more)
+
+    def get(self, path: str) -> dict:
+        answer = self.api("GET", path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+class Person:
+    """Someone at a browser. Everything the browser complains of is kept in ``complaints``."""
+
+    def __init__(self, page: Page, login: str) -> None:
+        self.page, self.login = page, login
+        self.complaints: list[str] = []
+        page.set_default_timeout(15_000)
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        self.complaints.append(f"{self.page.url}: {message.type}: {message.text}")
+
+    def sign_in(self, house: House) -> None:
+        self.page.goto("/sign-in")
+        self._password(house.passwords.get(self.login, house.seeded))
+        if self.page.url.endswith("/account/password"):
+            fields = {"old": house.passwords.get(self.login, house.seeded), "new": PASSWORD, "again": PASSWORD}
+            for name, value in fields.items():
+                self.page.fill(f'input[name="{name}"]', value)
+            self.page.click('main form button[type="submit"], main form button.button')
+            house.passwords[self.login] = PASSWORD
+
+    def _password(self, password: str) -> None:
+        self.page.fill('input[name="login"]', self.login)
+        self.page.fill('input[name="password"]', password)
+        self.page.click("main form button.button")
+        assert not self.page.url.endswith("/sign-in"), self.page.inner_text("main")
+
+    def open(self, path: str) -> Page:
+        """A page that must be there."""
+        answer = self.page.goto(path)
+        assert answer is not None and answer.status == 200, f"{path}: {answer and answer.status}\n{self.text()}"
+        return self.page
+
+    def text(self) -> str:
+        return self.page.inner_text("main")
+
+    def form(self, name: str, **fixed: str) -> Locator:
+        """The form of a command on the open page, by the values that it sends along unseen."""
+        found = self.page.locator(f'form[data-form="{name}"]')
+        for field, value in fixed.items():
+            found = found.filter(has=self.page.locator(f'input[name="{field}"][value="{value}"]'))
+        return found.first
+
+    def do(self, path: str, name: str, fixed: dict[str, str] | None = None, **fields: object) -> None:
+        """Open a page, fill a command's form in, send it and see it done."""
+        self.send(path, name, fixed or {}, fields)
+        done = self.page.locator(".note--ok, .note--warn")
+        assert done.count(), f"{name} on {path}:\n{self.text()}"
+
+    def refused(self, path: str, name: str, rule: str, fixed: dict[str, str] | None = None, **fields: object) -> None:
+        """The same, refused by a rule that the page names."""
+        self.send(path, name, fixed or {}, fields)
+        assert rule in self.page.inner_text(".refusal"), self.text()
+        expected = f"status of {self.page.url}"
+        self.complaints = [one for one in self.complaints if "Failed to load resource" not in one or expected in one]
+
+    def send(self, path: str, name: str, fixed: dict[str, str], fields: dict[str, object]) -> None:
+        self.open(path)
+        form = self.form(name, **fixed)
+        assert form.count(), f"{path} has no form {name} {fixed} for {self.login}:\n{self.text()}"
+        for summary in form.locator("xpath=ancestor::details[not(@open)]/summary").all():
+            summary.click()
+        for field, value in fields.items():
+            fill(form, field, value)
+        with self.page.expect_navigation():
+            form.locator("button.button").last.click()
+
+
+def lines_in(text: str, sentences: Sequence[str]) -> list[str]:
+    """Which of the sentences stand alone on a line of the text."""
+    lines = {line.strip() for line in text.splitlines()}
+    return sorted(lines & set(sentences))
+
+
+def fill(form: Locator, name: str, value: object) -> None:
+    """One field of a form, whatever kind it is; a list ticks several boxes."""
+    path = name.replace("__", ".")
+    found = form.locator(f'[name="{path}"]')
+    kind = found.first.get_attribute("type") or found.first.evaluate("one => one.tagName.toLowerCase()")
+    if kind in ("radio", "checkbox"):
+        for one in value if isinstance(value, list | tuple) else [value]:
+            form.locator(f'[name="{path}"][value="{one}"]').check()
+    elif kind == "select":
+        found.first.select_option(str(value))
+    else:
+        found.first.fill(str(value))
+
+
+@pytest.fixture(scope="session")
+def house(chromium: Browser) -> Iterator[House]:
+    """An empty fund."""
+    with _directory() as directory:
+        running = RunningStack(directory / "data", "--free-ports", "--clock", "message")
+        try:
+            running.until_ready()
+            yield House(running, chromium)
+        finally:
+            _end(running)
+

@@ -1,0 +1,97 @@
+"""Every page in both languages: nothing to complain of, nothing that axe finds, also in an old browser and without JS."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
+
+from riskpool.demo import ENTERPRISE_A
+from tests.browser.conftest import House, Person
+from tests.system.conftest import RunningStack, _directory, _end
+
+PAGES = (
+    "/", "/cases", f"/cases/{ENTERPRISE_A}", "/review", f"/review/{ENTERPRISE_A}", "/financing", "/claims",
+    "/claims/2026H1", "/loans", "/loans/A-0001", "/pool", "/ledger", "/recoveries", "/obligations", "/departments",
+    "/departments/scitech", "/institutions", "/institutions/bank-a", "/reports", "/scheme", "/audit", "/account",
+    "/users", "/tokens", "/permissions",
+)  # fmt: skip
+SHOTS = {"/": "worklist", "/cases": "need-list", f"/cases/{ENTERPRISE_A}": "case", "/pool": "pool",
+         "/claims/2026H1": "claims", f"/review/{ENTERPRISE_A}": "review"}  # fmt: skip
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+
+
+@pytest.fixture(scope="module")
+def demo(chromium: Browser) -> Iterator[House]:
+    """The fund that `make run` shows."""
+    with _directory() as directory:
+        running = RunningStack(directory / "data", "--free-ports", "--demo")
+        try:
+            running.until_ready()
+            running.until_says("Ctrl-C stops everything", 180)
+            yield House(running, chromium)
+        finally:
+            _end(running)
+
+
+@pytest.fixture(scope="module", params=["zh-CN", "en-GB"])
+def visitor(demo: House, request: pytest.FixtureRequest) -> Person:
+    return demo.person("drc", locale=request.param)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_has_no_complaint_and_axe_finds_nothing(visitor: Person, path: str) -> None:
+    page = visitor.open(path)
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert visitor.complaints == []
+    english = page.locator("html").get_attribute("lang") == "en"
+    assert english == (page.evaluate("navigator.language") == "en-GB")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_fits_a_telephone(demo: House, path: str) -> None:
+    small = demo.small()
+    page = small.open(path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_english_pages_hold_no_chinese_of_ours(demo: House) -> None:
+    """What is left in Chinese is what people and the source document wrote."""
+    missing = demo.untranslated(PAGES)
+    assert missing == {}
+
+
+def test_the_pages_work_in_an_old_browser(demo: House, old_chromium: Browser) -> None:
+    person = demo.person("finance", old_chromium)
+    for path in PAGES[:20]:
+        person.open(path)
+        assert person.page.locator("main h1").is_visible()
+        width = person.page.evaluate("getComputedStyle(document.querySelector('.frame')).display")
+        assert width == "grid", "the style sheet did not apply"
+    assert person.complaints == []
+
+
+def test_forms_work_without_javascript(demo: House) -> None:
+    person = demo.person("scitech", java_script_enabled=False)
+    person.do(f"/cases/{ENTERPRISE_A}", "RecordTracking", note="走访企业，生产正常", anomaly="false", kind="follow_up")
+    assert "走访企业" in person.text()
+
+
+def test_an_open_page_shows_what_others_do(demo: House) -> None:
+    watcher = demo.person("drc", locale="zh-TW")
+    watcher.open(f"/cases/{ENTERPRISE_A}")
+    demo.person("scitech").do(
+        f"/cases/{ENTERPRISE_A}", "RecordTracking", note="另一处看到的跟踪", anomaly="false", kind="follow_up"
+    )
+    watcher.page.get_by_text("另一处看到的跟踪").first.wait_for(timeout=3000)
+
+
+@pytest.mark.parametrize("path", SHOTS)
+def test_screenshots_for_the_documents(demo: House, path: str) -> None:
+    """Written to docs/images when asked for (make screenshots), else only taken."""
+    page = demo.person("drc").open(path)
+    taken = page.screenshot(full_page=path == "/")
+    assert taken.startswith(b"\x89PNG")
+    demo.keep_image(IMAGES, SHOTS[path], taken)
