@@ -282,6 +282,15 @@ fund = Table(
     Column("version", BigInteger, nullable=False),
     Column("figures", JSONB, nullable=False),
 )
+fund_days = Table(
+    "fund_days",
+    metadata,
+    _scheme(),
+    Column("on", Date, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("figures", JSONB, nullable=False),
+    comment="The fund at the end of each day on which something happened: its curves.",
+)
 ledger_entries = Table(
     "ledger_entries",
     metadata,
@@ -329,6 +338,25 @@ reports = Table(
     Column("organisation", Text, nullable=False),
     Column("done_on", Date, nullable=False),
 )
+
+waiting = Table(
+    "waiting",
+    metadata,
+    _scheme(),
+    _key("organisation"),
+    _key("kind"),
+    _key("about"),
+    Column("uscc", Text),
+    Column("half", Text),
+    Column("since", Date, nullable=False),
+    Column("opens_on", Date),
+    Column("due_on", Date),
+    comment="What waits for an organisation, as one service's events say: its worklist.",
+)
+Index("waiting_about", waiting.c.scheme, waiting.c.kind, waiting.c.about)
+Index("waiting_uscc", waiting.c.scheme, waiting.c.uscc)
+Index("loans_claim_status", loans.c.scheme, loans.c.claim_status)
+Index("cases_recommender", cases.c.scheme, cases.c.recommender)
 
 accounts = Table(
     "accounts",

@@ -6,7 +6,7 @@ from sqlalchemy import case
 from sqlalchemy.dialects.postgresql import insert
 
 from services.gateway.projections.writing import Projected
-from services.gateway.tables import disbursements, fund, payouts
+from services.gateway.tables import disbursements, fund, fund_days, payouts
 from shared.contracts import pool
 
 Instructed = pool.CompensationInstructed | pool.SubsidyInstructed | pool.FeeInstructed
@@ -26,16 +26,16 @@ def _kind(event: object) -> str:
 
 
 async def figures(at: Projected, event: pool.PoolEvent) -> None:
-    """Keep the newest figures; an older version never replaces a newer one."""
-    write = insert(fund).values(
-        scheme=at.scheme, version=event.fund.version, figures=event.fund.model_dump(mode="json", exclude={"version"})
-    )
-    newer = write.on_conflict_do_update(
-        index_elements=["scheme"],
-        set_={"version": write.excluded.version, "figures": write.excluded.figures},
-        where=fund.c.version <= write.excluded.version,
-    )
-    await at.connection.execute(newer)
+    """Keep the newest figures, and those that each day ends with; an older version never replaces a newer one."""
+    kept = {"version": event.fund.version, "figures": event.fund.model_dump(mode="json", exclude={"version"})}
+    for table, keys in ((fund, {}), (fund_days, {"on": event.on})):
+        write = insert(table).values(scheme=at.scheme, **keys, **kept)
+        newer = write.on_conflict_do_update(
+            index_elements=["scheme", *keys],
+            set_={"version": write.excluded.version, "figures": write.excluded.figures},
+            where=table.c.version <= write.excluded.version,
+        )
+        await at.connection.execute(newer)
 
 
 async def notice_issued(at: Projected, event: pool.PayoutNoticeIssued) -> None:

@@ -1,4 +1,4 @@
-"""The console: accounts, memberships, sessions, actions, drafts, documents and reports."""
+"""The console: what waits for whom, accounts, memberships, sessions, actions, drafts, documents and reports."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -29,6 +29,29 @@ def _empty(name: str) -> sa.Column:
 def upgrade() -> None:
     """Make the tables."""
     op.create_index("events_causation", "events", ["causation_id"])
+    op.create_index("loans_claim_status", "loans", ["scheme", "claim_status"])
+    op.create_index("cases_recommender", "cases", ["scheme", "recommender"])
+    op.create_table(
+        "waiting",
+        *_text("scheme", "organisation", "kind", "about"),
+        *_maybe("uscc", "half"),
+        sa.Column("since", sa.Date(), nullable=False),
+        sa.Column("opens_on", sa.Date(), nullable=True),
+        sa.Column("due_on", sa.Date(), nullable=True),
+        sa.PrimaryKeyConstraint("scheme", "organisation", "kind", "about"),
+        comment="What waits for an organisation, as one service's events say: its worklist.",
+    )
+    op.create_index("waiting_about", "waiting", ["scheme", "kind", "about"])
+    op.create_index("waiting_uscc", "waiting", ["scheme", "uscc"])
+    op.create_table(
+        "fund_days",
+        *_text("scheme"),
+        sa.Column("on", sa.Date(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("figures", JSONB, nullable=False),
+        sa.PrimaryKeyConstraint("scheme", "on"),
+        comment="The fund at the end of each day on which something happened: its curves.",
+    )
     op.create_table(
         "accounts",
         *_text("id", "login", "name"),
