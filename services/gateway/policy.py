@@ -28,5 +28,7 @@ class GatewayPolicy(Policy):
     obligations: tuple[Obligation, ...] = Field(alias="obligations")
     referrals_per_quarter: int = Field(alias="quota.per_quarter")
     high_per_year: int = Field(alias="grades.high.per_year")
+    rating_lifetime_months: int = Field(alias="grades.lifetime_months")
+    capital_sources: dict[str, str] = Field(alias="capital.sources")
     priority_sectors: tuple[str, ...] = Field(alias="priority.sectors")
     priority_traits: tuple[str, ...] = Field(alias="priority.traits")

@@ -8,7 +8,17 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime, Text
 
-from services.gateway.projections import cases, departments, institutions, ledger, loans, obligations, pool, recoveries
+from services.gateway.projections import (
+    cases,
+    departments,
+    institutions,
+    ledger,
+    loans,
+    obligations,
+    pool,
+    recoveries,
+    waiting,
+)
 from services.gateway.projections.writing import Projected
 from services.gateway.tables import event_positions, events
 from shared.contracts import pool as money
@@ -85,11 +95,15 @@ HANDLERS: dict[type[Event], tuple[Handler, ...]] = {
 
 async def project(connection: AsyncConnection, envelope: Envelope, event: Event) -> None:
     """Keep one event and let the projections that know it write their rows, in the batch's transaction."""
-    at = Projected(connection, envelope, await _keep(connection, envelope, event))
+    await fold(Projected(connection, envelope, await _keep(connection, envelope, event)), event)
+
+
+async def fold(at: Projected, event: Event) -> None:
+    """Let the projections that know an event write their rows; they follow from the events alone."""
     if isinstance(event, money.PoolEvent):
         await pool.figures(at, event)
         await ledger.posted(at, event)
-    for handler in HANDLERS.get(type(event), ()):
+    for handler in (*HANDLERS.get(type(event), ()), *waiting.HANDLERS.get(type(event), ())):
         await handler(at, event)
 
 

@@ -1,0 +1,184 @@
+"""What waits for one organisation, with due dates, and how many of each kind the navigation shows."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.gateway.auth.callers import Caller
+from services.gateway.auth.permissions import may
+from services.gateway.policy import GatewayPolicy
+from services.gateway.queries.errands import Errand, errands
+from services.gateway.queries.events import last_position
+from services.gateway.tables import cases, loans, waiting
+from shared.calendar import add_months, half_end
+
+MOST_OF_A_KIND = 50
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of work: what the caller must be allowed to do, where it counts, and the one page where it is done."""
+
+    action: str
+    area: str
+    href: str
+
+
+KINDS = {
+    "consent": Kind("ConsentHighRisk", "review", "/review/{uscc}"),
+    "consent_batch": Kind("ConsentClaimBatch", "claims", "/claims/{half}"),
+    "tie": Kind("DecideTie", "review", "/review/{uscc}"),
+    "vote": Kind("CastVote", "review", "/review/{uscc}"),
+    "claim": Kind("VerifyClaim", "claims", "/claims/{half}"),
+    "screen": Kind("ScreenReferral", "cases", "/cases/{uscc}"),
+    "supplement": Kind("AmendReferral", "cases", "/cases/{uscc}"),
+    "round": Kind("OpenRatingRound", "review", "/review/{uscc}"),
+    "push": Kind("PushFinancing", "financing", "/financing/{uscc}"),
+    "pushed": Kind("FinancingDeclined", "financing", "/financing/{uscc}"),
+    "batch": Kind("OpenClaimBatch", "claims", "/claims/{half}"),
+    "submit": Kind("SubmitClaimBatch", "claims", "/claims/{half}"),
+    "statement": Kind("LoanDefaulted", "loans", "/loans/{about}"),
+    "notice": Kind("IssuePayoutNotice", "pool", "/pool"),
+    "disbursement": Kind("TransferSettled", "pool", "/pool"),
+    "subsidy": Kind("ApproveSubsidy", "pool", "/pool"),
+    "fee": Kind("ApproveFee", "pool", "/pool"),
+    "mismatch": Kind("page.pool", "pool", "/pool"),
+    "capital": Kind("InjectCapital", "pool", "/pool"),
+    "write_off": Kind("ApproveWriteOff", "recoveries", "/recoveries"),
+    "remittance": Kind("RecoveryCollected", "recoveries", "/recoveries"),
+    "clawback": Kind("RecoveryCollected", "recoveries", "/recoveries"),
+    "tracking": Kind("RecordTracking", "loans", "/loans/{about}"),
+    "report": Kind("FileReport", "obligations", "/obligations"),
+    "quota": Kind("ReferEnterprise", "obligations", "/obligations"),
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One piece of work: since when it waits, when it is due under the scheme, and the page where it is done."""
+
+    kind: str
+    about: str
+    uscc: str | None
+    name: str
+    half: str | None
+    since: date
+    due_on: date | None
+    overdue: bool
+    href: str
+    figures: tuple[tuple[str, str], ...] = ()
+
+
+async def worklist(connection: AsyncConnection, caller: Caller, today: date) -> list[Item]:
+    """What this caller can do now, overdue first, then what waits longest; at most fifty of a kind."""
+    rows = (await connection.execute(_rows(caller, today))).all()
+    policy = caller.scheme.policy(GatewayPolicy)
+    found = [
+        _item(Errand(row.kind, row.about, row.since, row.due_on, row.uscc, row.name or "", row.half), policy, today)
+        for row in rows
+    ]
+    found += [_item(one, policy, today) for one in await _errands(connection, caller, today)]
+    return sorted(found, key=_urgency)
+
+
+async def counts(connection: AsyncConnection, caller: Caller, today: date) -> dict[str, int]:
+    """How much waits in each area of the navigation, all of it under ``worklist``; kept until the next event."""
+    by_area: Counter[str] = Counter()
+    for kind, number in (await counts_by_kind(connection, caller, today)).items():
+        by_area[KINDS[kind].area] += number
+    return {"worklist": by_area.total(), **by_area} if by_area else {}
+
+
+def _urgency(one: Item) -> tuple[bool, date, str]:
+    return not one.overdue, one.due_on if one.overdue and one.due_on else one.since, one.about
+
+
+_Key = tuple[str, str, str, frozenset[str]]
+_known: dict[_Key, tuple[int, date, dict[str, int]]] = {}
+_MOST_KNOWN = 1000
+
+
+async def counts_by_kind(connection: AsyncConnection, caller: Caller, today: date) -> dict[str, int]:
+    """How much of each kind waits for this caller."""
+    position = await last_position(connection)
+    key = (str(connection.engine.url), caller.scheme.id, caller.organisation, caller.roles)
+    if key in _known and _known[key][:2] == (position, today):
+        return _known[key][2]
+    query = select(waiting.c.kind, func.count().label("number")).where(*_mine(caller, today)).group_by(waiting.c.kind)
+    found = {row.kind: row.number for row in await connection.execute(query)}
+    found |= Counter(one.kind for one in await _errands(connection, caller, today))
+    if len(_known) > _MOST_KNOWN:
+        _known.clear()
+    _known[key] = position, today, found
+    return found
+
+
+def _allowed(caller: Caller) -> list[str]:
+    return [name for name, kind in KINDS.items() if may(caller, kind.action)]
+
+
+async def _errands(connection: AsyncConnection, caller: Caller, today: date) -> Sequence[Errand]:
+    found = await errands(connection, caller, today)
+    allowed = _allowed(caller)
+    return [one for one in found if one.kind in allowed]
+
+
+def _mine(caller: Caller, today: date) -> Iterable[ColumnElement[bool]]:
+    """Rows of the caller's organisation that can be done today; a batch is submitted when all its votes are in."""
+    voting = waiting.alias("voting")
+    open_votes = select(voting.c.about).where(
+        voting.c.scheme == caller.scheme.id, voting.c.kind == "claim", voting.c.half == waiting.c.about
+    )
+    verified = select(loans.c.loan_no).where(
+        loans.c.scheme == caller.scheme.id,
+        loans.c.claim_status == "verified",
+        loans.c.claim["half"].astext == waiting.c.about,
+    )
+    return (
+        waiting.c.scheme == caller.scheme.id,
+        waiting.c.organisation == caller.organisation,
+        waiting.c.kind.in_(_allowed(caller)),
+        or_(waiting.c.opens_on.is_(None), waiting.c.opens_on <= today),
+        or_(waiting.c.kind != "submit", and_(~open_votes.exists(), verified.exists())),
+    )
+
+
+def _rows(caller: Caller, today: date) -> Select[Any]:
+    place = func.row_number().over(partition_by=waiting.c.kind, order_by=(waiting.c.since, waiting.c.about))
+    mine = select(waiting, place.label("place")).where(*_mine(caller, today)).subquery()
+    case = and_(cases.c.scheme == mine.c.scheme, cases.c.uscc == mine.c.uscc)
+    query = select(mine, cases.c.name).select_from(mine.outerjoin(cases, case))
+    return query.where(mine.c.place <= MOST_OF_A_KIND)
+
+
+def _item(one: Errand, policy: GatewayPolicy, today: date) -> Item:
+    due_on = one.due_on or _DUE.get(one.kind, lambda *_: None)(one, policy)
+    href = KINDS[one.kind].href.format(uscc=one.uscc, half=one.half, about=one.about)
+    overdue = due_on is not None and due_on < today
+    return Item(one.kind, one.about, one.uscc, one.name, one.half, one.since, due_on, overdue, href, one.figures)
+
+
+def _rating_lapses(one: Errand, policy: GatewayPolicy) -> date | None:
+    """A rating not followed by a loan lapses (grade.lifetime, 三(四))."""
+    return add_months(one.since, policy.rating_lifetime_months)
+
+
+def _verification_due(one: Errand, policy: GatewayPolicy) -> date | None:
+    """The half-year's verification is due with the scheme's obligation (batch.half_year, 三(六))."""
+    months = next((duty.due_months for duty in policy.obligations if duty.rule == "batch.half_year"), None)
+    if one.half is None or months is None:
+        return None
+    return add_months((half_end(one.half) + timedelta(days=1)), months) - timedelta(days=1)
+
+
+_DUE: dict[str, Callable[[Errand, GatewayPolicy], date | None]] = {
+    "push": _rating_lapses,
+    "claim": _verification_due,
+    "batch": _verification_due,
+    "submit": _verification_due,
+}
