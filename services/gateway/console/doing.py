@@ -16,7 +16,8 @@ from services.gateway.api.partner_intake import enveloped, needs_institution, su
 from services.gateway.api.problems import Problem
 from services.gateway.api.requests import LARGEST_BODY_BYTES, business_moment
 from services.gateway.auth.callers import Caller
-from services.gateway.auth.permissions import needs, needs_another_person
+from services.gateway.auth.permissions import needs
+from services.gateway.auth.separation import needs_another_person
 from services.gateway.console import forms
 from services.gateway.console.shell import Shell
 from services.gateway.tables import actions, events

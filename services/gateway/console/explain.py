@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.api.problems import Problem
 from services.gateway.api.resources import reading
 from services.gateway.auth.callers import Caller
+from services.gateway.auth.separation import party_to_case
 from services.gateway.console.shell import Shell
 from services.gateway.queries.cases import masked
-from services.gateway.queries.events import visible
 from services.gateway.tables import events
 from shared.scheme.clauses import cited
 
@@ -29,9 +29,9 @@ def routes(shell: Shell) -> APIRouter:
         async with reading(shell.service) as connection:
             query = select(events).where(events.c.scheme == scheme.id, events.c.id == event_id)
             event = (await connection.execute(query)).first()
-            if event is None or not await visible(connection, caller, event):
+            if event is None or not await party_to_case(connection, caller, _case_of(event)):
                 raise Problem(404, "unknown", "event", {"id": event_id[:64]}, scheme=scheme)
-            chain = [one for one in await _led_to(connection, event) if await visible(connection, caller, one)]
+            chain = [one for one in await _led_to(connection, event) if await party_to_case(connection, caller, _case_of(one))]
         reasons = dict(event.why or {})
         clause = reasons.get("clause") or scheme.clause(reasons.get("rule", ""))
         return await shell.page(
@@ -48,6 +48,10 @@ def routes(shell: Shell) -> APIRouter:
         )
 
     return router
+
+
+def _case_of(event: Row[Any]) -> str:
+    return str(event.correlation_id or event.subject)
 
 
 async def _led_to(connection: AsyncConnection, event: Row[Any]) -> Sequence[Row[Any]]:

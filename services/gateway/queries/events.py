@@ -5,9 +5,8 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.auth.callers import Caller
 from services.gateway.queries.paging import page
-from services.gateway.tables import case_parties, event_positions, events
+from services.gateway.tables import event_positions, events
 from services.gateway.views import EventView, Page, ReceiptView
 from shared.messaging.tables import receipts
 
@@ -71,15 +70,3 @@ async def receipts_of(
 def receipt_view(row: Row[Any]) -> ReceiptView:
     """A receipt as it is shown."""
     return ReceiptView.model_validate({**row._mapping, "event": row.event_name})
-
-
-async def visible(connection: AsyncConnection, caller: Caller, event: Row[Any]) -> bool:
-    """Whether a caller may see an event: agencies all, an institution those of one case that it takes part in."""
-    if caller.party is None:
-        return True
-    own = select(case_parties.c.uscc).where(
-        case_parties.c.scheme == event.scheme,
-        case_parties.c.institution == caller.party,
-        case_parties.c.uscc.in_((event.correlation_id, event.subject)),
-    )
-    return (await connection.execute(own.limit(1))).first() is not None
