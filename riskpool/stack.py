@@ -172,6 +172,8 @@ class Stack:
             "RISKPOOL_NATS_URL": self.nats.url,
             "RISKPOOL_CLOCK": self.clock,
             "RISKPOOL_DATA": str(self.place.directory),
+            "RISKPOOL_DOCUMENTS": str(self.place.directory / "documents"),
+            "RISKPOOL_CLAMD": os.environ.get("RISKPOOL_CLAMD", ""),
             "RISKPOOL_LOG_LEVEL": os.environ.get("RISKPOOL_LOG_LEVEL", "INFO"),
         }
         if self.schemes:

@@ -71,6 +71,7 @@ class Gateway:
                     "RISKPOOL_DATABASE_URL": url,
                     "RISKPOOL_NATS_URL": nats_url,
                     "RISKPOOL_CLOCK": clock,
+                    "RISKPOOL_DOCUMENTS": str(directory / "documents"),
                 },
             )
         self._until_ready()

@@ -9,12 +9,14 @@ from fastapi import FastAPI
 
 from services.gateway.api import openapi, problems
 from services.gateway.api.commands import command_routes
+from services.gateway.api.documents import document_routes
 from services.gateway.api.events import Feed, event_routes
 from services.gateway.api.operations import operation_routes
 from services.gateway.api.partner_intake import partner_routes
 from services.gateway.api.resources import resource_routes
 from services.gateway.api.shutdown import Closing
 from services.gateway.console.build import build_console, presenter
+from services.gateway.documents.intake import Documents
 from services.gateway.business_days import keep_announcing
 from shared.messaging.service import Service
 
@@ -30,6 +32,7 @@ def build_api(app: FastAPI, service: Service) -> None:
         partner_routes(service),
         resource_routes(service),
         operation_routes(service),
+        document_routes(service),
         event_routes(service, feed),
     ):
         app.include_router(router)
@@ -46,7 +49,7 @@ def _run_beside(app: FastAPI, service: Service, closing: Closing, feed: Feed) ->
     async def lifespan(application: Any) -> AsyncIterator[Any]:
         async with service_lifespan(application) as state:
             with closing.on_signals():
-                tasks = [asyncio.create_task(feed.watch())]
+                tasks = [asyncio.create_task(feed.watch()), asyncio.create_task(Documents(service).keep_scanning())]
                 if service.clock.mode == "server":
                     tasks.append(asyncio.create_task(keep_announcing(service)))
                 try:
