@@ -6,12 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from babel.messages.pofile import read_po
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, sync_playwright
 
 from riskpool.scenario.embedded import make_tokens
@@ -94,17 +93,6 @@ class House:
         if self._small is None:
             self._small = self.person("drc", viewport={"width": 390, "height": 800})
         return self._small
-
-    def untranslated(self, paths: Sequence[str]) -> dict[str, list[str]]:
-        """Sentences of ours that an English page still shows in Chinese, by path."""
-        from services.gateway.console.words import LOCALE, catalogue
-
-        person = self.person("drc", locale="en-GB")
-        chinese = {m.id for file in (LOCALE / "en").glob("*.po") for m in read_po(file.open("rb")) if m.id}
-        sentences = [s for s in chinese if isinstance(s, str) and not s.isascii() and "%" not in s and len(s) > 1]
-        assert catalogue("en").gettext("待办") == "To do"
-        found = {path: lines_in(person.open(path).inner_text("body"), sentences) for path in paths}
-        return {path: lines for path, lines in found.items() if lines}
 
     @staticmethod
     def keep_image(directory: Path, name: str, png: bytes) -> None:
@@ -211,12 +199,6 @@ class Person:
             fill(form, field, value)
         with self.page.expect_navigation():
             form.locator("button.button").last.click()
-
-
-def lines_in(text: str, sentences: Sequence[str]) -> list[str]:
-    """Which of the sentences stand alone on a line of the text."""
-    lines = {line.strip() for line in text.splitlines()}
-    return sorted(lines & set(sentences))
 
 
 def fill(form: Locator, name: str, value: object) -> None:
