@@ -1,4 +1,4 @@
-"""The life of enterprise A of first-year, a year later, through the console alone: each organisation in its own session."""
+"""Enterprise A of first-year lives its life a year later, through the console alone, each organisation signed in."""
 
 from typing import Any
 

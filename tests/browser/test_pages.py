@@ -1,4 +1,4 @@
-"""Every page in both languages: nothing to complain of, nothing that axe finds, also in an old browser and without JS."""
+"""Every page in both languages: no complaint, nothing that axe finds; in an old browser and without JavaScript too."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -20,7 +20,7 @@ from shared.messaging.service import Service
 
 StillValid = Callable[[], Awaitable[bool]]
 LARGEST = 2**63 - 1
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.1
 HEARTBEAT_SECONDS = 15.0
 After = Annotated[
     int | None, Query(ge=0, le=LARGEST, description="Events after this position; live streams: from now on.")

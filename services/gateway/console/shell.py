@@ -132,7 +132,12 @@ class Shell:
 
 def _standard_options(caller: Caller, language: Language) -> dict[str, list[tuple[str, str]]]:
     """What free fields of the contract may hold under this scheme, ready to choose from."""
-    keys = {"classified": "claim.classes", "ground": "writeoff.grounds", "sector": "priority.sectors", "source": "capital.sources"}
+    keys = {
+        "classified": "claim.classes",
+        "ground": "writeoff.grounds",
+        "sector": "priority.sectors",
+        "source": "capital.sources",
+    }
     listed = {field: caller.scheme.value(key) for field, key in keys.items() if key in caller.scheme.settings}
     return {
         field: [(str(code), word(language, "value", code)) for code in codes]
