@@ -15,9 +15,11 @@ from services.gateway.api.operations import operation_routes
 from services.gateway.api.partner_intake import partner_routes
 from services.gateway.api.resources import resource_routes
 from services.gateway.api.shutdown import Closing
+from services.gateway.auth.own_pages import OwnPages
+from services.gateway.auth.settings import SignInSettings
+from services.gateway.business_days import keep_announcing
 from services.gateway.console.build import build_console, presenter
 from services.gateway.documents.intake import Documents
-from services.gateway.business_days import keep_announcing
 from shared.messaging.service import Service
 
 
@@ -26,7 +28,9 @@ def build_api(app: FastAPI, service: Service) -> None:
     closing = Closing()
     feed = Feed(service, closing)
     shell = build_console(app, service, feed)
-    problems.install(app, presenter(shell))
+    present = presenter(shell)
+    problems.install(app, present)
+    app.add_middleware(OwnPages, present=present, public_url=SignInSettings.from_environment().public_url)
     for router in (
         command_routes(service),
         partner_routes(service),

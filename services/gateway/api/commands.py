@@ -11,6 +11,7 @@ from services.gateway.api.problems import Problem, ProblemBody, malformed_body, 
 from services.gateway.api.requests import JSON, business_moment, idempotency_key, is_plain_json, read_body
 from services.gateway.api.responses import BODY_PROBLEMS
 from services.gateway.auth.callers import Caller, caller_dependency
+from services.gateway.auth.permissions import needs
 from services.gateway.business_days import announce_through
 from shared.clock import business_date
 from shared.contracts.base import Command
@@ -110,6 +111,8 @@ async def decide(
 ) -> CommandAnswer:
     """Ask the owning service, after every business day that lies before the command; its refusal becomes a problem."""
     scheme = caller.scheme
+    if caller.kind in model.by:
+        needs(caller, name)
     try:
         command = model.model_validate_json(body)
     except ValidationError as error:

@@ -109,7 +109,7 @@ def needs_institution(caller: Caller) -> None:
     """Problem 403 unless an institution with an agreement calls."""
     if caller.is_agency:
         raise Problem(403, "permission", "institutions_only", scheme=caller.scheme)
-    if not caller.kind:
+    if not caller.is_institution:
         raise Problem(403, "permission", "unknown_sender", {"sender": caller.organisation}, scheme=caller.scheme)
 
 

@@ -1,4 +1,4 @@
-"""Who calls: the organisation of the bearer token, its kind, and what it may read."""
+"""Who calls: an organisation by its bearer token or a person signed in for it, its kind, and what it may read."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,21 +13,34 @@ from shared.messaging.service import Service
 from shared.scheme.loader import Scheme
 
 AGENCIES = ("drc", "finance", "government", "department", "township")
+INSTITUTIONS = ("bank", "lender", "guarantor", "insurer", "custodian")
+SYSTEM_ROLES = frozenset({"officer", "head"})
 SchemeId = Annotated[str, Path(description="The scheme, such as `yanqing`.")]
 
 
 @dataclass(frozen=True)
 class Caller:
-    """An organisation in one scheme; ``kind`` is empty for one that has not signed an agreement yet."""
+    """An organisation in one scheme; ``kind`` is empty for one that has not signed an agreement yet.
+
+    ``account`` is the person who signed in; a bearer token stands for a system of the organisation and has none.
+    """
 
     scheme: Scheme
     organisation: str
     kind: str
+    roles: frozenset[str] = SYSTEM_ROLES
+    account: str | None = None
+    name: str = ""
 
     @property
     def is_agency(self) -> bool:
         """Agencies read everything; institutions what they take part in."""
         return self.kind in AGENCIES
+
+    @property
+    def is_institution(self) -> bool:
+        """Institutions have signed an agreement; the operator of the machines is none."""
+        return self.kind in INSTITUTIONS
 
     @property
     def party(self) -> str | None:
@@ -67,14 +80,14 @@ def caller_dependency(service: Service) -> Callable[[Request, str], Awaitable[Ca
                 raise Problem(404, "unknown", "scheme", {"id": scheme})
             if holder.scheme != scheme:
                 raise Problem(403, "permission", "other_scheme", {"scheme": scheme})
-            _refuse_nul(request)
+            refuse_nul(request)
             kind = await kind_of(connection, service.schemes[scheme], holder.organisation)
         return Caller(service.schemes[scheme], holder.organisation, kind)
 
     return caller
 
 
-def _refuse_nul(request: Request) -> None:
+def refuse_nul(request: Request) -> None:
     """PostgreSQL's text has no NUL, so nothing can be named by one."""
     for name, value in (*request.path_params.items(), *request.query_params.multi_items()):
         if "\0" in str(value):

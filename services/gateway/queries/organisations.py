@@ -11,9 +11,13 @@ from services.gateway.views import DepartmentView, FlagView, InstitutionView, Pa
 from shared.messaging.tables import institutions
 from shared.scheme.loader import Organisation, Scheme
 
+OPERATOR = "operator"
+
 
 async def kind_of(connection: AsyncConnection, scheme: Scheme, organisation: str) -> str:
-    """The kind of an agency or institution, empty for one that has not signed an agreement yet."""
+    """The kind of an agency or institution, ``operator`` for who runs the machines, empty without an agreement."""
+    if organisation == OPERATOR:
+        return OPERATOR
     if organisation in scheme.organisations:
         return scheme.organisations[organisation].kind
     query = select(institutions.c.kind).where(institutions.c.scheme == scheme.id, institutions.c.id == organisation)

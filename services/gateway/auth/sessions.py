@@ -1,0 +1,200 @@
+"""Sessions of persons: an opaque cookie whose SHA-256 alone is kept, idle and absolute limits, list and end."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.gateway.api.problems import Problem
+from services.gateway.auth.callers import Caller, refuse_nul
+from services.gateway.auth.settings import SignInSettings
+from services.gateway.auth.tokens import sha256_of
+from services.gateway.queries.organisations import kind_of
+from services.gateway.tables import accounts, memberships, sessions
+from shared.messaging.service import Service
+
+SEEN_EVERY = timedelta(minutes=1)
+KEPT = timedelta(days=90)
+CHANGE_PASSWORD = "/account/password"
+SIGN_IN = "/sign-in"
+# Pages that a person who must first choose a password may still reach.
+_BEFORE_CHANGE = (CHANGE_PASSWORD, "/sign-out")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One signed-in person in one organisation of one scheme."""
+
+    account: str
+    login: str
+    name: str
+    scheme: str
+    organisation: str
+    roles: frozenset[str]
+    must_change: bool
+    seen_at: datetime
+
+
+async def begin(
+    connection: AsyncConnection, account: str, scheme: str, organisation: str, agent: str, now: datetime
+) -> str:
+    """A new session's cookie; it is always a new one, so nobody can plant it before the sign-in."""
+    token = secrets.token_urlsafe(32)
+    old = and_(sessions.c.account == account, sessions.c.began_at < now - KEPT)
+    await connection.execute(delete(sessions).where(old))
+    row = {"account": account, "scheme": scheme, "organisation": organisation, "agent": agent[:200]}
+    await connection.execute(
+        insert(sessions).values(sha256=sha256_of(token), **row, began_at=now, seen_at=now, ended_at=None)
+    )
+    return token
+
+
+async def session_of(
+    connection: AsyncConnection, token: str, now: datetime, settings: SignInSettings
+) -> Session | None:
+    """The person of a cookie, or None when it is unknown, ended, idle or too old, or the person's right has gone."""
+    person = sessions.join(accounts, accounts.c.id == sessions.c.account).join(
+        memberships, and_(*(memberships.c[name] == sessions.c[name] for name in ("account", "scheme", "organisation")))
+    )
+    query = (
+        select(sessions, accounts.c.login, accounts.c.name, accounts.c.must_change, memberships.c.roles)
+        .select_from(person)
+        .where(
+            sessions.c.sha256 == sha256_of(token),
+            *_alive(now, settings),
+            accounts.c.disabled_at.is_(None),
+            func.cardinality(memberships.c.roles) > 0,
+        )
+    )
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return None
+    who = (row.account, row.login, row.name, row.scheme, row.organisation)
+    return Session(*who, frozenset(row.roles), row.must_change, row.seen_at)
+
+
+def _alive(now: datetime, settings: SignInSettings) -> tuple[ColumnElement[bool], ...]:
+    return (
+        sessions.c.ended_at.is_(None),
+        sessions.c.seen_at > now - settings.idle,
+        sessions.c.began_at > now - settings.lifetime,
+    )
+
+
+async def see(connection: AsyncConnection, token: str, now: datetime) -> None:
+    """The person is at work: the idle limit counts from here."""
+    await connection.execute(update(sessions).where(sessions.c.sha256 == sha256_of(token)).values(seen_at=now))
+
+
+async def own_sessions(
+    connection: AsyncConnection, account: str, now: datetime, settings: SignInSettings
+) -> Sequence[Row[Any]]:
+    """A person's sessions that are still open, newest first."""
+    query = select(sessions).where(sessions.c.account == account, *_alive(now, settings))
+    return (await connection.execute(query.order_by(sessions.c.began_at.desc()))).all()
+
+
+async def end(connection: AsyncConnection, account: str, now: datetime, *, digest: bytes | None = None) -> int:
+    """End one of a person's sessions by its hash, or all of them; how many were ended."""
+    ended = update(sessions).where(sessions.c.account == account, sessions.c.ended_at.is_(None))
+    if digest is not None:
+        ended = ended.where(sessions.c.sha256 == digest)
+    return (await connection.execute(ended.values(ended_at=now))).rowcount
+
+
+async def end_cookie(connection: AsyncConnection, token: str, now: datetime) -> None:
+    """End the session of a cookie."""
+    ended = update(sessions).where(sessions.c.sha256 == sha256_of(token), sessions.c.ended_at.is_(None))
+    await connection.execute(ended.values(ended_at=now))
+
+
+def is_secure(request: Request, settings: SignInSettings) -> bool:
+    """Whether the person reaches us over https, so that the cookie may be bound to it."""
+    return request.url.scheme == "https" or settings.public_url.startswith("https:")
+
+
+def cookie_of(request: Request, settings: SignInSettings) -> str:
+    """The session's cookie as it came, empty without one."""
+    return request.cookies.get(_cookie_name(request, settings), "")
+
+
+def set_cookie(answer: Response, request: Request, settings: SignInSettings, token: str) -> None:
+    """Hand out a session. Lax, not Strict: the identity provider sends the person back from another site."""
+    secure = is_secure(request, settings)
+    answer.set_cookie(
+        _cookie_name(request, settings), token, path="/", secure=secure, httponly=True, samesite="lax"
+    )
+
+
+def drop_cookie(answer: Response, request: Request, settings: SignInSettings) -> None:
+    """Take the cookie back."""
+    name = _cookie_name(request, settings)
+    answer.delete_cookie(name, path="/", secure=is_secure(request, settings), httponly=True, samesite="lax")
+
+
+def _cookie_name(request: Request, settings: SignInSettings) -> str:
+    return "__Host-riskpool" if is_secure(request, settings) else "riskpool"
+
+
+async def person_of(service: Service, request: Request, settings: SignInSettings) -> Session | None:
+    """Who sent a request; the idle limit is pushed on by what a person asks for, not by sections that refresh."""
+    token, now = cookie_of(request, settings), service.clock.now()
+    if not token:
+        return None
+    async with service.engine.connect() as connection:
+        session = await session_of(connection, token, now, settings)
+    if session is None or session.scheme not in service.schemes:
+        return None
+    if now - session.seen_at >= SEEN_EVERY and request.headers.get("x-requested-with") != "live":
+        async with service.engine.begin() as connection:
+            await see(connection, token, now)
+    return session
+
+
+async def is_signed_in(service: Service, request: Request) -> bool:
+    """Whether the session of an open stream still holds."""
+    settings = SignInSettings.from_environment()
+    token = cookie_of(request, settings)
+    async with service.engine.connect() as connection:
+        return bool(token) and await session_of(connection, token, service.clock.now(), settings) is not None
+
+
+def signed_in(service: Service) -> Callable[[Request], Awaitable[Caller]]:
+    """The dependency of every page: a signed-in person who has chosen a password of their own, else off to do so."""
+    settings = SignInSettings.from_environment()
+
+    async def caller(request: Request) -> Caller:
+        session = await person_of(service, request, settings)
+        if session is None:
+            raise Problem(401, "signin", "needed", headers={"Location": _sign_in_and_back(request)})
+        if session.must_change and request.url.path not in _BEFORE_CHANGE:
+            raise Problem(403, "signin", "must_change", headers={"Location": CHANGE_PASSWORD})
+        refuse_nul(request)
+        found = await _caller(service, session)
+        request.state.caller, request.state.session = found, session
+        return found
+
+    return caller
+
+
+async def _caller(service: Service, session: Session) -> Caller:
+    scheme = service.schemes[session.scheme]
+    if session.organisation in scheme.organisations:
+        kind = scheme.organisations[session.organisation].kind
+    else:
+        async with service.engine.connect() as connection:
+            kind = await kind_of(connection, scheme, session.organisation)
+    return Caller(scheme, session.organisation, kind, session.roles, session.account, session.name)
+
+
+def _sign_in_and_back(request: Request) -> str:
+    if request.method not in ("GET", "HEAD") or request.url.path == "/":
+        return SIGN_IN
+    back = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    return f"{SIGN_IN}?next={quote(back, safe='/')}"

@@ -1,0 +1,17 @@
+"""Persons in the console: the door, one's own account, an organisation's users and tokens, and who may do what."""
+
+from fastapi import APIRouter
+
+from services.gateway.auth.settings import SignInSettings
+from services.gateway.auth.signin import SignIn
+from services.gateway.console import signing_in
+from services.gateway.console.shell import Shell
+
+
+def routes(shell: Shell) -> APIRouter:
+    """Every page about persons."""
+    settings = SignInSettings.from_environment()
+    door = SignIn(shell.service)
+    router = APIRouter(include_in_schema=False)
+    router.include_router(signing_in.routes(shell, settings, door))
+    return router
