@@ -104,7 +104,14 @@ def event_routes(service: Service, feed: Feed) -> APIRouter:
             return answer(
                 request,
                 await event_list(
-                    connection, caller.scheme.id, after=after or 0, kind=name, about=about, limit=limit, cursor=cursor
+                    connection,
+                    caller.scheme.id,
+                    after=after or 0,
+                    kind=name,
+                    about=about,
+                    limit=limit,
+                    cursor=cursor,
+                    seat=caller.organisation,
                 ),
             )
 

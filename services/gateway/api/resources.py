@@ -113,7 +113,7 @@ def _money(router: APIRouter, service: Service, caller_of: Any) -> None:
             return answer(
                 request,
                 await ledger.entry_list(
-                    connection, caller.scheme.id, account=account, about=about, limit=limit, cursor=cursor
+                    connection, caller.scheme.id, ledger.Filter(account, about), limit=limit, cursor=cursor
                 ),
             )
 
@@ -131,6 +131,9 @@ def _cases(router: APIRouter, service: Service, caller_of: Any) -> None:
         caller: Caller = caller_of,
         status: Filter = None,
         recommender: Filter = None,
+        sector: Filter = None,
+        q: Annotated[str | None, Query(max_length=200, description="Part of a name, or the start of a code.")] = None,
+        sort: cases.Sort = "priority",
         limit: Limit = 100,
         cursor: Cursor = None,
     ) -> Response:
@@ -144,6 +147,9 @@ def _cases(router: APIRouter, service: Service, caller_of: Any) -> None:
                     policy,
                     status=status,
                     recommender=recommender,
+                    sector=sector,
+                    q=q,
+                    sort=sort,
                     party=caller.party,
                     limit=limit,
                     cursor=cursor,
@@ -154,7 +160,9 @@ def _cases(router: APIRouter, service: Service, caller_of: Any) -> None:
     async def read_case(request: Request, uscc: str, caller: Caller = caller_of) -> Response:
         policy = caller.scheme.policy(GatewayPolicy)
         async with reading(service) as connection:
-            found = await cases.one_case(connection, caller.scheme.id, policy, uscc, caller.party)
+            found = await cases.one_case(
+                connection, caller.scheme.id, policy, uscc, caller.party, caller.organisation
+            )
         if found is None:
             raise Problem(404, "unknown", "case", {"uscc": uscc[:64]}, scheme=caller.scheme)
         return answer(request, found)

@@ -12,7 +12,7 @@ from services.gateway.api.resources import reading
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.separation import party_to_case
 from services.gateway.console.shell import Shell
-from services.gateway.queries.cases import masked
+from services.gateway.queries.disclosure import disclosed, secret_votes
 from services.gateway.tables import events
 from shared.scheme.clauses import cited
 
@@ -31,6 +31,7 @@ def routes(shell: Shell) -> APIRouter:
             event = (await connection.execute(query)).first()
             if event is None or not await party_to_case(connection, caller, _case_of(event)):
                 raise Problem(404, "unknown", "event", {"id": event_id[:64]}, scheme=scheme)
+            secret = await secret_votes(connection, [event], caller.organisation)
             chain = [one for one in await _led_to(connection, event) if await party_to_case(connection, caller, _case_of(one))]
         reasons = dict(event.why or {})
         clause = reasons.get("clause") or scheme.clause(reasons.get("rule", ""))
@@ -39,7 +40,7 @@ def routes(shell: Shell) -> APIRouter:
             caller,
             "why.html",
             event=event,
-            data=masked(event.data) if caller.party else event.data,
+            data=disclosed(event, secret, caller.party, event.subject),
             reasons=reasons,
             known=scheme.rules.get(reasons.get("rule", "")),
             clauses=cited(scheme.id, clause),

@@ -22,6 +22,20 @@ async def _parties(at: Projected, uscc: str, *institutions: str | None) -> None:
     )
 
 
+def _application(event: referral.EnterpriseReferred | referral.ReferralAmended) -> dict[str, Any]:
+    """What the enterprise applies for; what lists are sorted and filtered by stands in columns of its own."""
+    application = event.application
+    return {
+        "name": application.name,
+        "sector": application.sector,
+        "traits": list(application.traits),
+        "need_fen": application.need,
+        "size": event.size,
+        "findings": _findings(event),
+        "application": application.model_dump(mode="json"),
+    }
+
+
 def _findings(event: Any) -> list[dict[str, Any]]:
     return [finding.model_dump(mode="json") for finding in event.findings]
 
@@ -29,16 +43,13 @@ def _findings(event: Any) -> list[dict[str, Any]]:
 async def referred(at: Projected, event: referral.EnterpriseReferred) -> None:
     """A new referral starts the case again; what review said of an earlier, ended case no longer counts."""
     values: dict[str, Any] = {
-        "name": event.application.name,
+        **_application(event),
         "recommender": event.recommender,
         "attempt": event.attempt,
         "referral_status": "referred",
         "referred_on": event.referred_on,
         "admitted_on": None,
         "closed_rule": None,
-        "application": event.application.model_dump(mode="json"),
-        "size": event.size,
-        "findings": _findings(event),
     }
     write = insert(cases).values(scheme=at.scheme, uscc=event.uscc, **values)
     over = cases.c.review_status.in_(ENDED) & or_(
@@ -53,17 +64,7 @@ async def referred(at: Projected, event: referral.EnterpriseReferred) -> None:
 
 async def amended(at: Projected, event: referral.ReferralAmended) -> None:
     """The referral was corrected and waits for screening again."""
-    await _case(
-        at,
-        event.uscc,
-        {
-            "name": event.application.name,
-            "referral_status": "referred",
-            "size": event.size,
-            "findings": _findings(event),
-            "application": event.application.model_dump(mode="json"),
-        },
-    )
+    await _case(at, event.uscc, {**_application(event), "referral_status": "referred"})
 
 
 async def admitted(at: Projected, event: referral.EnterpriseAdmitted) -> None:

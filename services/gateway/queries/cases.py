@@ -1,17 +1,21 @@
 """Cases: the need list, one case whole, and the yearly limit of high ratings."""
 
+from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Final, Literal
 
-from sqlalchemy import Date, Integer, Row, Select, Text, case, cast, func, literal, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Date, Integer, Row, Select, Text, case, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.policy import GatewayPolicy
+from services.gateway.queries.disclosure import disclosed, masked, secret_votes
 from services.gateway.queries.paging import page
 from services.gateway.tables import case_parties, cases, events, high_slots
 from services.gateway.views import CaseDetailView, CaseView, Page, QuotaView, TimelineView
 
+Sort = Literal["priority", "date", "need"]
+SORTS: Final[tuple[Sort, ...]] = ("priority", "date", "need")
 STATUS = case(
     (cases.c.referral_status.in_(("withdrawn", "refused")), cases.c.referral_status),
     (cases.c.review_status.is_not(None), cases.c.review_status),
@@ -21,10 +25,8 @@ STATUS = case(
 
 def _query(scheme: str, policy: GatewayPolicy, party: str | None) -> tuple[Select[Any], Any]:
     """All cases of a scheme with status and rank (0 is a priority); ``party`` sees only those it takes part in."""
-    sector, traits = cases.c.application["sector"].astext, cases.c.application["traits"]
-    first = or_(
-        sector.in_(policy.priority_sectors), traits.op("?|")(cast(array(policy.priority_traits), array([""]).type))
-    )
+    traits = cases.c.traits.op("?|")(cast(array(policy.priority_traits), array([""]).type))
+    first = or_(cases.c.sector.in_(policy.priority_sectors), traits)
     rank = cast(case((func.coalesce(first, False), 0), else_=1), Integer)
     query = select(cases, STATUS.label("status"), rank.label("rank")).where(cases.c.scheme == scheme)
     if party is not None:
@@ -50,33 +52,77 @@ async def case_list(
     scheme: str,
     policy: GatewayPolicy,
     *,
-    status: str | None,
+    status: str | Sequence[str] | None,
     recommender: str | None,
     party: str | None,
     limit: int,
     cursor: str | None,
+    sector: str | None = None,
+    q: str | None = None,
+    sort: Sort = "priority",
+    among: ColumnElement[bool] | None = None,
 ) -> Page[CaseView]:
-    """Cases, priority sectors and traits first, then by date of referral (priority.sector, 二(一))."""
+    """Cases, priority sectors and traits first, then by date of referral (priority.sector, 二(一)).
+
+    ``q`` is part of a name or code; by ``date`` the newest come first, by ``need`` the largest.
+    """
     query, rank = _query(scheme, policy, party)
-    if status is not None:
-        query = query.where(STATUS.in_((status,)))
-    if recommender is not None:
-        query = query.where(cases.c.recommender == recommender)
+    query = query.where(*_filters(status, recommender, sector, q))
+    if among is not None:
+        query = query.where(among)
     referred_on = func.coalesce(cases.c.referred_on, literal(date.min, Date))
-    return await page(
-        connection,
-        query,
-        [rank, referred_on, cases.c.uscc],
-        lambda row: CaseView.model_validate(_fields(row)),
-        limit,
-        cursor,
-    )
+    newest = literal(date(2200, 1, 1), Date) - referred_on
+    largest = cast(-func.coalesce(cases.c.need_fen, 0), BigInteger)
+    order: dict[Sort, list[ColumnElement[Any]]] = {
+        "priority": [rank, referred_on, cases.c.uscc],
+        "date": [cast(newest, Integer), cases.c.uscc],
+        "need": [largest, cases.c.uscc],
+    }
+    view = lambda row: CaseView.model_validate(_fields(row))  # noqa: E731
+    return await page(connection, query, order[sort], view, limit, cursor)
+
+
+async def case_count(
+    connection: AsyncConnection,
+    scheme: str,
+    policy: GatewayPolicy,
+    *,
+    status: str | Sequence[str] | None,
+    recommender: str | None,
+    party: str | None,
+    sector: str | None = None,
+    q: str | None = None,
+) -> int:
+    """How many cases these filters leave."""
+    query, _ = _query(scheme, policy, party)
+    kept = query.with_only_columns(func.count()).where(*_filters(status, recommender, sector, q))
+    found: int = (await connection.execute(kept)).scalar_one()
+    return found
+
+
+def _filters(
+    status: str | Sequence[str] | None, recommender: str | None, sector: str | None, q: str | None
+) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if status:
+        found.append(STATUS.in_((status,) if isinstance(status, str) else tuple(status)))
+    if recommender:
+        found.append(cases.c.recommender == recommender)
+    if sector:
+        found.append(cases.c.sector == sector)
+    if q and q.strip():
+        wanted = q.strip()
+        found.append(or_(cases.c.name.icontains(wanted, autoescape=True), cases.c.uscc.istartswith(wanted, autoescape=True)))
+    return found
 
 
 async def one_case(
-    connection: AsyncConnection, scheme: str, policy: GatewayPolicy, uscc: str, party: str | None
+    connection: AsyncConnection, scheme: str, policy: GatewayPolicy, uscc: str, party: str | None, seat: str = ""
 ) -> CaseDetailView | None:
-    """A case with everything that happened to it, or None; identity numbers are shown to agencies only."""
+    """A case with everything that happened to it, or None; identity numbers are shown to agencies only.
+
+    Votes of an open ballot are shown to the ``seat`` that cast them only.
+    """
     query, _ = _query(scheme, policy, party)
     row = (await connection.execute(query.where(cases.c.uscc == uscc))).one_or_none()
     if row is None:
@@ -84,29 +130,24 @@ async def one_case(
     happened = (
         select(events).where(events.c.scheme == scheme, events.c.about.contains([uscc])).order_by(events.c.position)
     )
-    timeline = [_moment(event, party is not None) for event in await connection.execute(happened)]
-    shown = {**_fields(row), "timeline": timeline}
+    found = (await connection.execute(happened)).all()
+    secret = await secret_votes(connection, found, seat)
+    timeline = [
+        TimelineView(
+            id=event.id,
+            at=event.at,
+            type=event.type,
+            service=event.service,
+            data=disclosed(event, secret, party, uscc),
+            why=event.why,
+        )
+        for event in found
+    ]
+    preference = [one for one in row.preference if party in (None, one.get("institution"))]
+    shown = {**_fields(row), "timeline": timeline, "preference": preference}
     return CaseDetailView.model_validate(
         {**shown, "application": masked(row.application) if party else row.application}
     )
-
-
-def _moment(event: Row[Any], mask: bool) -> TimelineView:
-    data = masked(event.data) if mask else event.data
-    return TimelineView(id=event.id, at=event.at, type=event.type, service=event.service, data=data, why=event.why)
-
-
-def masked(value: Any) -> Any:
-    """A copy in which persons' identity numbers show their last four characters only."""
-    if isinstance(value, list):
-        return [masked(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    person = isinstance(value.get("id"), str) and "name" in value
-    return {
-        key: "*" * (len(item) - 4) + item[-4:] if person and key == "id" else masked(item)
-        for key, item in value.items()
-    }
 
 
 async def high_quota(connection: AsyncConnection, scheme: str, policy: GatewayPolicy, year: int) -> QuotaView:

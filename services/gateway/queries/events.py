@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.queries.disclosure import disclosed, secret_votes
 from services.gateway.queries.paging import page
 from services.gateway.tables import event_positions, events
 from services.gateway.views import EventView, Page, ReceiptView
@@ -20,18 +21,29 @@ async def event_list(
     about: str | None,
     limit: int,
     cursor: str | None,
+    seat: str = "",
 ) -> Page[EventView]:
-    """Events after a position, oldest first; ``kind`` is an event's name, ``about`` any business id that it names."""
+    """Events after a position, oldest first; ``kind`` is an event's name, ``about`` any business id that it names.
+
+    Votes of an open ballot are shown to the ``seat`` that cast them only.
+    """
     query = select(events).where(events.c.scheme == scheme, events.c.position > after)
     if kind is not None:
         query = query.where(events.c.type == kind)
     if about is not None:
         query = query.where(events.c.about.contains([about]))
-    return await page(connection, query, [events.c.position], _event, limit, cursor)
+    found: Page[Row[Any]] = await page(connection, query, [events.c.position], _as_it_is, limit, cursor)
+    secret = await secret_votes(connection, found.items, seat)
+    views = [_event(row, disclosed(row, secret, None)) for row in found.items]
+    return Page(items=views, next_cursor=found.next_cursor)
 
 
-def _event(row: Row[Any]) -> EventView:
-    return EventView.model_validate({**row._mapping, "about": row.subject})
+def _as_it_is(row: Row[Any]) -> Row[Any]:
+    return row
+
+
+def _event(row: Row[Any], data: dict[str, Any]) -> EventView:
+    return EventView.model_validate({**row._mapping, "about": row.subject, "data": data})
 
 
 async def last_position(connection: AsyncConnection) -> int:

@@ -26,11 +26,23 @@ def _empty(name: str) -> sa.Column:
     return sa.Column(name, sa.Text(), server_default="", nullable=False)
 
 
+def _need_list() -> None:
+    """What the need list is sorted and filtered by, out of the application."""
+    op.add_column("cases", sa.Column("sector", sa.Text(), nullable=True))
+    op.add_column("cases", sa.Column("traits", JSONB, server_default=sa.text("'[]'::jsonb"), nullable=False))
+    op.add_column("cases", sa.Column("need_fen", sa.BigInteger(), nullable=True))
+    op.execute(
+        "update cases set sector = application->>'sector', traits = coalesce(application->'traits', '[]'::jsonb),"
+        " need_fen = replace(application->>'need', '.', '')::bigint where application is not null"
+    )
+
+
 def upgrade() -> None:
     """Make the tables."""
     op.create_index("events_causation", "events", ["causation_id"])
     op.create_index("loans_claim_status", "loans", ["scheme", "claim_status"])
     op.create_index("cases_recommender", "cases", ["scheme", "recommender"])
+    _need_list()
     op.create_table(
         "waiting",
         *_text("scheme", "organisation", "kind", "about"),
