@@ -59,17 +59,36 @@ async def posted_fields(request: Request) -> dict[str, list[str]]:
 async def carry_out(shell: Shell, request: Request, caller: Caller, name: str, posted: Posted) -> Response:
     """Decide what a form asks for; back to its page with the effect, or the form again with the rule that refused."""
     data = forms.read(forms.form_of(name).fields, posted)
-    key = "".join(posted.get("_key", ())) or forms.new_key()
+    try:
+        shown = await perform(shell, request, caller, name, data, key_of(posted))
+    except Problem as problem:
+        return await shell.refused(request, caller, problem, form=name, posted=posted, back=back_of(posted))
+    return sent_back(back_of(posted), name, shown)
+
+
+async def perform(
+    shell: Shell, request: Request, caller: Caller, name: str, data: dict[str, Any], key: str
+) -> bool:
+    """Decide and keep who did it; whether pages show the effect already. Problem when it is refused."""
     try:
         needs(caller, name)
         await needs_another_person(shell.service, caller, name, data)
         caused = await _send(shell.service, caller, request, name, data, key)
     except Problem as problem:
         await note(shell.service, caller, name, data, "refused", rule=problem.rule)
-        return await shell.refused(request, caller, problem, form=name, posted=posted, back=back_of(posted))
+        raise
     await note(shell.service, caller, name, data, "accepted", found=caused)
-    shown = await effect_is_shown(shell.service, key, caused)
-    return RedirectResponse(_with(back_of(posted), "done" if shown else "pending", name), 303)
+    return await effect_is_shown(shell.service, key, caused)
+
+
+def key_of(posted: Posted) -> str:
+    """The key that the form came with, else a new one."""
+    return "".join(posted.get("_key", ())) or forms.new_key()
+
+
+def sent_back(back: str, name: str, shown: bool) -> RedirectResponse:
+    """To the page the form stood on, which says that it is done or still being processed."""
+    return RedirectResponse(_with(back, "done" if shown else "pending", name), 303)
 
 
 async def _send(
