@@ -98,7 +98,7 @@ def _shape(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, 
 
 
 def read(fields: Sequence[Field], posted: Mapping[str, Sequence[str]], prefix: str = "") -> dict[str, Any]:
-    """What was filled in, as the message's JSON; empty fields are left out, so that the contract says what is missing."""
+    """What was filled in, as the message's JSON; empty fields are left out, so the contract says what is missing."""
     found: dict[str, Any] = {}
     for field in fields:
         value = _value(field, posted, prefix + field.name)

@@ -126,7 +126,14 @@ class Shell:
         detail = problem.detail or explain(problem.rule, problem.reason, problem.figures, language, scheme)
         clause = problem.members.get("clause") or (scheme.clause(problem.rule) if scheme else "")
         return await self.page(
-            request, caller, "refused.html", status=problem.status, problem=problem, detail=detail, clause=clause, **context
+            request,
+            caller,
+            "refused.html",
+            status=problem.status,
+            problem=problem,
+            detail=detail,
+            clause=clause,
+            **context,
         )
 
 
