@@ -94,3 +94,63 @@ if (menu && matchMedia("(max-width: 900px)").matches) menu.open = false;
 document.addEventListener("change", (event) => {
   if (event.target.matches("form.filters select")) event.target.form.requestSubmit?.();
 });
+
+// -- the referral's form: checked while typed, saved while typed, files sent as soon as they are chosen or dropped
+const referral = document.querySelector("form[data-referral]");
+if (referral) {
+  const later = (wait, act) => { let timer; const again = () => { clearTimeout(timer); timer = setTimeout(act, wait); }; again.stop = () => clearTimeout(timer); return again; };
+  const field = (name) => referral.elements.namedItem(name);
+  const telling = (path, names, id) => {
+    let asked = 0;
+    return later(250, async () => {
+      const mine = ++asked;
+      const query = new URLSearchParams(names.map((name) => [name, field(name)?.value ?? ""]));
+      const answer = await fetch(`${path}?${query}`, { headers: { Accept: "application/json" }, redirect: "error" }).catch(() => null);
+      const place = document.getElementById(id);
+      if (!answer?.ok || mine !== asked || !place) return;
+      place.replaceChildren(...(await answer.json()).checks.map((one) => Object.assign(document.createElement("li"), { className: `check check--${one.state}`, textContent: one.message })));
+    });
+  };
+  const checks = [[["uscc"], telling("/refer/check", ["uscc"], "uscc-checks")]];
+  const figures = ["industry", "employees", "revenue", "assets"];
+  checks.push([figures, telling("/refer/size", figures, "size-checks")]);
+  const leaving = new AbortController();
+  const save = later(3000, async () => {
+    const typed = [...new FormData(referral)].filter(([name, value]) => typeof value === "string" && !name.startsWith("_"));
+    const answer = await fetch(referral.dataset.draft, { method: "POST", body: new URLSearchParams(typed), headers: { Accept: "application/json" }, redirect: "error", signal: leaving.signal }).catch(() => null);
+    if (answer?.ok) referral.querySelector("[data-draft-state]").textContent = `${referral.dataset.saved} ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
+  });
+  const typed = (event) => {
+    checks.forEach(([names, check]) => { if (names.includes(event.target.name)) check(); });
+    if (event.target.type !== "file") save();
+  };
+  referral.addEventListener("input", typed);
+  referral.addEventListener("submit", () => { save.stop(); leaving.abort(); });
+  const send = async (input) => {
+    const row = input.closest("[data-material]");
+    const said = row.querySelector(".error");
+    if (!input.files.length) return;
+    if (field("uscc").type !== "hidden" && document.querySelector("#uscc-checks .check--ok") === null) { said.textContent = referral.dataset.later; return; }
+    said.textContent = referral.dataset.uploading;
+    for (const file of [...input.files]) {
+      const body = new FormData();
+      body.append("about", field("uscc").value.trim().toUpperCase());
+      body.append("kind", row.dataset.material);
+      body.append("file", file);
+      const answer = await fetch("/documents", { method: "POST", body, headers: { Accept: "application/json" }, redirect: "error" }).catch(() => null);
+      const found = await answer?.json().catch(() => null);
+      if (!answer?.ok) { said.textContent = found?.detail ?? referral.dataset.failed; if (found?.detail) input.value = ""; return; }
+      found.forEach((one) => {
+        const item = document.createElement("li");
+        item.append(Object.assign(document.createElement("a"), { href: `/documents/${one.id}`, textContent: one.name, download: "" }));
+        row.querySelector(".files").append(item);
+      });
+      const tick = row.querySelector("input[name=materials]");
+      if (tick) tick.checked = true;
+    }
+    input.value = "";
+    said.textContent = "";
+    save();
+  };
+  referral.addEventListener("change", (event) => { if (event.target.matches(".drop")) send(event.target); });
+}
