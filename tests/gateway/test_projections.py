@@ -247,7 +247,7 @@ async def test_ledger_balances_are_derived_from_the_entries(connection: AsyncCon
         "cash": "6.00",
         "instructed": "4.00",
     }
-    lines = await ledger.entry_list(connection, SCHEME, account="cash", about=None, limit=9, cursor=None)
+    lines = await ledger.entry_list(connection, SCHEME, ledger.Filter(account="cash"), limit=9, cursor=None)
     assert [(one.cause, one.amount) for one in lines.items] == [
         ("CapitalInjected", 1000),
         ("CompensationInstructed", -400),

@@ -1,6 +1,6 @@
 """What a reader may see of an event: votes of an open ballot stay secret, and an institution sees its own part only."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Row, func, select
@@ -9,42 +9,54 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.tables import events
 
 # After one of these, every vote cast before it may be read: all seats have voted, or the round is over.
-DISCLOSES: Final = (
-    "RatingRoundOpened",
-    "RevoteOpened",
-    "LeadDecisionRequired",
-    "ConsentRequested",
-    "EnterpriseRated",
-    "EnterpriseDeclined",
-    "EnterpriseVetoed",
-    "CaseClosed",
-)
+DISCLOSES: Final = {
+    "VoteCast": (
+        "RatingRoundOpened",
+        "RevoteOpened",
+        "LeadDecisionRequired",
+        "ConsentRequested",
+        "EnterpriseRated",
+        "EnterpriseDeclined",
+        "EnterpriseVetoed",
+        "CaseClosed",
+    ),
+    "ClaimVoteCast": ("ClaimRevoteOpened", "ClaimVerified", "ClaimRejected"),
+}
 _POOL_ONLY: Final = frozenset({"fund", "entries", "excluded"})
 
 
 async def secret_votes(connection: AsyncConnection, rows: Iterable[Row[Any]], seat: str) -> frozenset[str]:
     """Ids of the votes among these events whose ballot is still open; a seat sees its own (panel.majority, 三(三))."""
-    votes = [row for row in rows if row.type == "VoteCast" and row.data.get("seat") != seat]
-    if not votes:
-        return frozenset()
-    closed = (
+    found: set[str] = set()
+    cast = [row for row in rows if row.type in DISCLOSES and row.data.get("seat") != seat]
+    for kind, closing in DISCLOSES.items():
+        if votes := [row for row in cast if row.type == kind]:
+            until = await _closed(connection, votes, closing)
+            found |= {row.id for row in votes if row.position > until.get(row.subject, 0)}
+    return frozenset(found)
+
+
+async def _closed(
+    connection: AsyncConnection, votes: Sequence[Row[Any]], closing: Collection[str]
+) -> dict[str, int]:
+    """Where the newest closed ballot of each enterprise ended; it has one loan, so at most one claim."""
+    query = (
         select(events.c.subject, func.max(events.c.position).label("position"))
         .where(
             events.c.scheme == votes[0].scheme,
             events.c.about.overlap(sorted({row.subject for row in votes})),
-            events.c.type.in_(DISCLOSES),
+            events.c.type.in_(closing),
         )
         .group_by(events.c.subject)
     )
-    until = {row.subject: row.position for row in await connection.execute(closed)}
-    return frozenset(row.id for row in votes if row.position > until.get(row.subject, 0))
+    return {row.subject: row.position for row in await connection.execute(query)}
 
 
 def disclosed(event: Row[Any], secret: Collection[str], party: str | None, uscc: str = "") -> dict[str, Any]:
     """An event's data as a reader may see it; ``party`` is an institution that reads one case (``uscc``), else None."""
     data: dict[str, Any] = event.data
     if event.id in secret:
-        data = {**data, "grade": None, "comment": None}
+        data = {**data, **dict.fromkeys({"grade", "opinion", "comment"} & data.keys())}
     if party is None:
         return data
     kept = {name: value for name, value in data.items() if name not in _POOL_ONLY}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
@@ -90,13 +90,28 @@ async def loan_list(
     return await page(connection, query, [loans.c.loan_no], _loan, limit, cursor)
 
 
+async def lenders(connection: AsyncConnection, scheme: str) -> list[str]:
+    """Who has lent covered loans."""
+    query = select(loans.c.lender).where(loans.c.scheme == scheme, loans.c.lender.is_not(None)).distinct()
+    return sorted((await connection.execute(query)).scalars())
+
+
 async def one_loan(connection: AsyncConnection, scheme: str, loan_no: str, party: str | None) -> LoanView | None:
     """A covered loan, or None."""
     row = (await connection.execute(_query(scheme, party).where(loans.c.loan_no == loan_no))).one_or_none()
     return _loan(row) if row else None
 
 
-def _recovery(row: Row[Any]) -> RecoveryView:
+async def loans_of(
+    connection: AsyncConnection, scheme: str, party: str | None, *conditions: ColumnElement[bool]
+) -> list[LoanView]:
+    """Covered loans under some conditions on ``loans``, by number."""
+    rows = await connection.execute(_query(scheme, party).where(*conditions).order_by(loans.c.loan_no))
+    return [_loan(row) for row in rows]
+
+
+def recovery_view(row: Row[Any]) -> RecoveryView:
+    """A recovery as it is shown."""
     figures = {name: getattr(row, f"{name}_fen") for name in (*_RECOVERY, "paid", "costs")}
     return RecoveryView.model_validate({**row._mapping, **figures})
 
@@ -110,4 +125,16 @@ async def recovery_list(
         query = query.where(recoveries.c.status == status)
     if party is not None:
         query = query.where(or_(*(recoveries.c[name] == party for name in ("payee", "lender", "guarantor"))))
-    return await page(connection, query, [recoveries.c.loan_no], _recovery, limit, cursor)
+    return await page(connection, query, [recoveries.c.loan_no], recovery_view, limit, cursor)
+
+
+async def recovery_totals(connection: AsyncConnection, scheme: str, party: str | None) -> dict[str, int]:
+    """What all recoveries add up to, in fen."""
+    names = ("paid", "collected", "pool_share", "remitted", "overdue", "written_off", "clawback", "clawed_back")
+    sums = [func.coalesce(func.sum(recoveries.c[f"{name}_fen"]), 0).label(name) for name in names]
+    query = select(func.count().label("cases"), *sums)
+    query = query.where(recoveries.c.scheme == scheme, recoveries.c.opened_on.is_not(None))
+    if party is not None:
+        query = query.where(or_(*(recoveries.c[name] == party for name in ("payee", "lender", "guarantor"))))
+    row = (await connection.execute(query)).one()
+    return {name: int(value) for name, value in row._mapping.items()}
