@@ -108,6 +108,12 @@ async def end(connection: AsyncConnection, account: str, now: datetime, *, diges
     return (await connection.execute(ended.values(ended_at=now))).rowcount
 
 
+async def end_others(connection: AsyncConnection, account: str, token: str, now: datetime) -> None:
+    """End all sessions of a person but the one of this cookie."""
+    others = update(sessions).where(sessions.c.account == account, sessions.c.ended_at.is_(None))
+    await connection.execute(others.where(sessions.c.sha256 != sha256_of(token)).values(ended_at=now))
+
+
 async def end_cookie(connection: AsyncConnection, token: str, now: datetime) -> None:
     """End the session of a cookie."""
     ended = update(sessions).where(sessions.c.sha256 == sha256_of(token), sessions.c.ended_at.is_(None))

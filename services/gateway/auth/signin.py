@@ -53,6 +53,17 @@ class SignIn:
         self.throttle.failed(address, now)
         raise Problem(401, "signin", "failed")
 
+    async def confirm(self, login: str, password: str) -> None:
+        """Problem 401 unless it is this person's password; failures count like failed sign-ins."""
+        now = self.service.clock.now()
+        async with self._slots, self.service.engine.begin() as connection:
+            account = await _account(connection, login)
+            right = await passwords.matches(password, account.password_hash if account else None)
+            if account is not None and right and _may_sign_in(account, now):
+                return
+            await _note_failure(connection, account, right, now)
+        raise Problem(401, "signin", "wrong_password")
+
     async def with_identity(self, login: str, agent: str) -> SignedIn:
         """A session for a login that the identity provider vouches for; it never makes an account."""
         now = self.service.clock.now()

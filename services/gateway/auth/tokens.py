@@ -58,14 +58,24 @@ async def holder_of(connection: AsyncConnection, token: str, now: datetime) -> H
     return Holder(row.scheme, row.organisation) if row else None
 
 
-async def all_tokens(connection: AsyncConnection, scheme: str | None = None) -> Sequence[Row[Any]]:
+async def all_tokens(
+    connection: AsyncConnection, scheme: str | None = None, organisation: str | None = None
+) -> Sequence[Row[Any]]:
     """Tokens by organisation, without their hashes."""
     shown = [column for column in tokens.c if column.name != "sha256"]
     query = select(*shown).order_by(tokens.c.scheme, tokens.c.organisation, tokens.c.created_at)
-    return (await connection.execute(query.where(tokens.c.scheme == scheme) if scheme else query)).all()
+    if scheme is not None:
+        query = query.where(tokens.c.scheme == scheme)
+    if organisation is not None:
+        query = query.where(tokens.c.organisation == organisation)
+    return (await connection.execute(query)).all()
 
 
-async def revoke(connection: AsyncConnection, identifier: str, now: datetime) -> bool:
-    """End a token at once; False when there is no such token or it was revoked before."""
+async def revoke(
+    connection: AsyncConnection, identifier: str, now: datetime, holder: Holder | None = None
+) -> bool:
+    """End a token at once, of one holder only when given; False when there is none or it was revoked before."""
     ended = update(tokens).where(tokens.c.id == identifier, tokens.c.revoked_at.is_(None)).values(revoked_at=now)
+    if holder is not None:
+        ended = ended.where(tokens.c.scheme == holder.scheme, tokens.c.organisation == holder.organisation)
     return bool((await connection.execute(ended.returning(tokens.c.id))).one_or_none())

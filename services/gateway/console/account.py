@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from services.gateway.auth.settings import SignInSettings
 from services.gateway.auth.signin import SignIn
-from services.gateway.console import signing_in
+from services.gateway.console import own_account, permitted, signing_in, tokens, users
 from services.gateway.console.shell import Shell
 
 
@@ -14,4 +14,7 @@ def routes(shell: Shell) -> APIRouter:
     door = SignIn(shell.service)
     router = APIRouter(include_in_schema=False)
     router.include_router(signing_in.routes(shell, settings, door))
+    router.include_router(own_account.routes(shell, settings, door))
+    for room in (users, tokens, permitted):
+        router.include_router(room.routes(shell))
     return router
