@@ -1,5 +1,6 @@
 """The referral's own form: checked as it is typed, with its materials, saved while it is made."""
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
+from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from services.gateway.api.problems import Problem
@@ -26,6 +28,7 @@ from services.gateway.documents.queries import document_list
 from services.gateway.policy import GatewayPolicy
 from services.gateway.queries.cases import one_case
 from services.gateway.views import CaseDetailView
+from shared.contracts.commands import AmendReferral
 from shared.scheme.refusals import Language, explain
 from shared.uscc import problem_with
 
@@ -260,10 +263,8 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Posted:
         elif isinstance(one, list) and any(isinstance(row, Mapping) for row in one):
             for at, row in enumerate(one):
                 found |= _flat(row, f"{path}.{at}.")
-        elif isinstance(one, list):
-            found[path] = [str(part) for part in one]
-        elif one is not None:
-            found[path] = [str(one)]
+        elif one not in (None, []):
+            found[path] = [str(part) for part in (one if isinstance(one, list) else [one])]
     return found
 
 
@@ -271,9 +272,17 @@ def _changes(sheet: Sheet) -> dict[str, Any]:
     """The fields of an amendment that differ from what was referred; a list that was emptied is empty now."""
     assert sheet.case is not None
     fields = forms.form_of(AMEND).fields
-    before = forms.read(fields, _flat(sheet.case.application or {}))
-    after = forms.read(fields, sheet.posted)
+    before = _canonical({**forms.read(fields, _flat(sheet.case.application or {})), "uscc": sheet.uscc})
+    after = _canonical({**forms.read(fields, sheet.posted), "uscc": sheet.uscc})
     lists = {one.name for one in fields if one.kind in ("choices", "tokens", "rows")}
     emptied = {name: [] for name in lists & before.keys() - after.keys()}
     changed = {name: value for name, value in after.items() if before.get(name) != value}
     return {**emptied, **changed, "uscc": sheet.uscc}
+
+
+def _canonical(data: dict[str, Any]) -> dict[str, Any]:
+    """As the contract writes it (a share of 1 is 1.00); as it is when the contract would refuse it."""
+    try:
+        return AmendReferral.model_validate_json(json.dumps(data)).model_dump(mode="json", exclude_unset=True)
+    except ValidationError:
+        return data
