@@ -14,6 +14,7 @@ COMMANDS = {
     "audit": "riskpool.audit:command",
     "scheme": "riskpool.scheme:app",
     "token": "riskpool.token:app",
+    "user": "riskpool.user:app",
     "gateway": "riskpool.rebuild:app",
     "docs": "riskpool.documents:command",
     "bench": "riskpool.bench.command:bench",

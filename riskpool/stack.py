@@ -19,6 +19,9 @@ from riskpool.supervisor import Child, Program, StackError
 
 READY_SECONDS = 90.0
 Progress = Callable[[str], None]
+Prepare = Callable[[], Awaitable[None]]
+# What the console reads of its own environment, handed on to the services (docs/sign-in.md).
+HANDED_ON = ("RISKPOOL_OIDC_", "RISKPOOL_PUBLIC_URL", "RISKPOOL_SESSION_")
 
 
 class Stack:
@@ -63,8 +66,11 @@ class Stack:
         """The address of a service's database with the service's own role."""
         return self.postgres.url(service, service, self._passwords[service])
 
-    async def start(self, progress: Progress = lambda step: None) -> None:
-        """Start everything and return when every service is ready; StackError says in words why it cannot be."""
+    async def start(self, progress: Progress = lambda step: None, prepare: Prepare | None = None) -> None:
+        """Start everything and return when every service is ready; StackError says in words why it cannot be.
+
+        ``prepare`` is done when everything runs, before anybody is told that it is ready.
+        """
         self.place.take()
         try:
             await asyncio.to_thread(self.place.end_orphans)
@@ -77,6 +83,8 @@ class Stack:
             # On two cores the services take longer to be imported than the databases to be made: both at once.
             await _all_or_none(self._start_nats(progress), self._start_databases(progress), self._start_services())
             await self._until_ready(progress)
+            if prepare is not None:
+                await prepare()
         except BaseException:
             await self.stop()
             raise
@@ -166,7 +174,11 @@ class Stack:
         return Program(name, command, self._log(name), cwd=self.place.directory, environment=environment)
 
     def _environment(self) -> dict[str, str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("RISKPOOL_")}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("RISKPOOL_") or name.startswith(HANDED_ON)
+        }
         environment |= {
             "PYTHONUNBUFFERED": "1",
             "RISKPOOL_NATS_URL": self.nats.url,

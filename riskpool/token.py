@@ -38,9 +38,9 @@ def create(
     from shared.clock import Clock
 
     if not _ID.fullmatch(organisation):
-        _fail(f"{organisation!r} is not the id of an organisation: letters, digits, - and _")
+        fail(f"{organisation!r} is not the id of an organisation: letters, digits, - and _")
     expires_at = Clock.now() + timedelta(days=days) if days else None
-    _, token = _run(data, lambda connection: tokens.create(connection, scheme, organisation, note, expires_at))
+    _, token = in_database(data, lambda connection: tokens.create(connection, scheme, organisation, note, expires_at))
     print(token)
 
 
@@ -53,7 +53,7 @@ def list_tokens(
     from shared.clock import Clock
 
     now = Clock.now()
-    for row in _run(data, lambda connection: tokens.all_tokens(connection, scheme)):
+    for row in in_database(data, lambda connection: tokens.all_tokens(connection, scheme)):
         expired = row.expires_at is not None and row.expires_at <= now
         state = "revoked" if row.revoked_at else "expired" if expired else "valid"
         made = row.created_at.astimezone(now.tzinfo).isoformat(timespec="seconds")
@@ -68,8 +68,8 @@ def revoke(
     from services.gateway.auth import tokens
     from shared.clock import Clock
 
-    if not _run(data, lambda connection: tokens.revoke(connection, identifier, Clock.now())):
-        _fail(f"there is no valid token {identifier}: see `riskpool token list`")
+    if not in_database(data, lambda connection: tokens.revoke(connection, identifier, Clock.now())):
+        fail(f"there is no valid token {identifier}: see `riskpool token list`")
     print(f"revoked {identifier}")
 
 
@@ -78,7 +78,9 @@ def database_url(data: Path) -> str:
     return os.environ.get("RISKPOOL_DATABASE_URL") or str(find_running(data)["databases"]["gateway"])
 
 
-def _run(data: Path, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+def in_database(data: Path, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Do some work in one transaction of the gateway's database; what goes wrong is said in words, exit code 1."""
+
     async def in_transaction() -> T:
         engine = create_async_engine(database_url(data))
         try:
@@ -90,9 +92,10 @@ def _run(data: Path, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     try:
         return asyncio.run(in_transaction())
     except (StackError, SQLAlchemyError, OSError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
-def _fail(message: str) -> NoReturn:
+def fail(message: str) -> NoReturn:
+    """Say what is wrong and end with exit code 1."""
     typer.echo(f"riskpool: {message}", err=True)
     raise typer.Exit(1)

@@ -33,6 +33,7 @@ class Up:
         self.stack, self.demo, self.verbose = stack, demo, verbose
         self.console = Console(highlight=False, soft_wrap=True)
         self._began = time.monotonic()
+        self._password: str | None = None
 
     async def run(self) -> None:
         """Start, run until Ctrl-C, SIGTERM or a child that keeps ending, and stop."""
@@ -53,10 +54,18 @@ class Up:
 
     async def _start(self) -> None:
         with self.console.status("Starting …"):
-            await self.stack.start(self._ready)
+            await self.stack.start(self._ready, self._make_first_accounts)
 
     def _ready(self, what: str) -> None:
         self.console.print(f"  [green]ready[/] {what} [dim]{time.monotonic() - self._began:.1f} s[/]")
+
+    async def _make_first_accounts(self) -> None:
+        """On the first start: one account of every organisation, and of every institution of the demo."""
+        from riskpool.first_accounts import make_first_accounts
+
+        self._password = await make_first_accounts(self.stack, self.demo)
+        if self._password:
+            self._ready("accounts")
 
     async def _serve(self) -> None:
         if self.demo:
@@ -84,16 +93,28 @@ class Up:
         for failure in outcome.failed:
             self.console.print(f"The demo story went another way: {failure}", style="yellow", markup=False)
 
+    def _how_to_sign_in(self) -> tuple[tuple[str, str], ...]:
+        if self._password is None:
+            return ()
+        people = "drc, drc-officer, finance, government, scitech …, auditor, operator"
+        return (
+            ("sign in as", f"{people}, bank-a …" if self.demo else people),
+            ("password", f"{self._password}   (for each of them, to be changed at once; not shown again)"),
+        )
+
     def _where_to_look(self) -> Table:
         stack = self.stack
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         for what, where in (
+            ("console", f"{stack.api_url}/"),
+            *self._how_to_sign_in(),
             ("API and its pages", f"{stack.api_url}/docs"),
             ("metrics", f"{stack.api_url}/metrics"),
             ("NATS", f"{stack.nats_url}   (monitor {stack.nats.monitor_url})"),
             ("logs", str(stack.place.logs)),
             ("data", str(stack.place.directory)),
             ("a token", f"riskpool token create drc --data {stack.place.directory}"),
+            ("a user", f"riskpool user add NAME --organisation drc --role officer --data {stack.place.directory}"),
         ):
             table.add_row(f"[bold]{what}[/]", where)
         return table

@@ -62,7 +62,7 @@ def _password(router: APIRouter, shell: Shell, settings: SignInSettings, door: S
     @router.post(sessions.CHANGE_PASSWORD)
     async def change_password(request: Request, caller: Caller = shell.signed_in) -> Response:
         posted = await posted_fields(request)
-        current, chosen, repeated = (posted.get(name, [""])[0] for name in ("current", "chosen", "repeated"))
+        current, chosen, repeated = (posted.get(name, [""])[0] for name in ("old", "new", "again"))
         session, now = request.state.session, shell.service.clock.now()
         fault = passwords.fault_of(chosen, session.login)
         fault = fault or ("same" if chosen == current else "repeat" if chosen != repeated else None)
