@@ -1,0 +1,56 @@
+"""The kinds of report: what period each is of, whether it is an organisation's own, and who makes it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.gateway.auth.callers import INSTITUTIONS, Caller
+from services.gateway.auth.permissions import may
+from services.gateway.reports import (
+    compensation_request,
+    custodian,
+    department_quarter,
+    institution_statement,
+    recovery_half_year,
+)
+from services.gateway.reports.asked import Asked
+from services.gateway.reports.history import History
+from services.gateway.reports.period import PeriodKind
+from services.gateway.reports.report import Report
+from services.gateway.reports.wording import Wording
+
+Build = Callable[[History, Asked, Wording], Report]
+RECOMMENDERS = ("department", "township")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of report; ``about`` are the kinds of organisation that each is about, empty for the whole fund."""
+
+    id: str
+    periods: tuple[PeriodKind, ...]
+    about: tuple[str, ...]
+    build: Build
+
+
+KINDS = {
+    kind.id: kind
+    for kind in (
+        Kind("custodian_half_year", ("half",), (), custodian.build),
+        Kind("custodian_annual", ("year",), (), custodian.build),
+        Kind("compensation_request", ("half",), (), compensation_request.build),
+        Kind("recovery_half_year", ("half",), (), recovery_half_year.build),
+        Kind("department_quarter", ("quarter",), RECOMMENDERS, department_quarter.build),
+        Kind("institution_statement", ("half", "year"), INSTITUTIONS, institution_statement.build),
+    )
+}
+
+
+def own(caller: Caller, kind: Kind) -> str:
+    """The organisation that a caller's reports of a kind are forced to be about; empty when any may be asked for."""
+    return caller.organisation if caller.kind in kind.about else ""
+
+
+def readable(caller: Caller, kind: str, organisation: str) -> bool:
+    """Whether a caller may read a report: its kind by role, and its own where the kind is about organisations."""
+    known = KINDS.get(kind)
+    return known is not None and may(caller, f"reports.{kind}") and own(caller, known) in ("", organisation)
