@@ -5,6 +5,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 import docx
 import typst
@@ -37,6 +38,7 @@ def workbook() -> bytes:
     return out.getvalue()
 
 
+@cache
 def pdf() -> bytes:
     return typst.compile(b"= Licence", format="pdf")
 

@@ -19,7 +19,7 @@ from services.gateway.console import drafts, forms
 from services.gateway.console.documents import materials_of
 from services.gateway.console.doing import key_of, perform, posted_fields, sent_back
 from services.gateway.console.referral_checks import check_code, check_size, industries
-from services.gateway.console.shell import Shell, page_language
+from services.gateway.console.shell import Shell, moment, page_language
 from services.gateway.console.words import say, word
 from services.gateway.documents.formats import LARGEST_BYTES
 from services.gateway.documents.intake import Documents
@@ -94,7 +94,7 @@ class Referral:
 
     async def page(self, request: Request, caller: Caller, sheet: Sheet, problem: Problem | None = None) -> Response:
         """The form, with what can be said of it so far."""
-        language, uscc = page_language(request), sheet.uscc or _one(sheet.posted, "uscc")
+        language, uscc = page_language(request), sheet.uscc or _one(sheet.posted, "uscc").upper()
         async with reading(self.service) as connection:
             code = [] if sheet.command == AMEND else await check_code(connection, caller, uscc, language)
             papers = (await document_list(connection, caller, uscc)).items if uscc else []
@@ -208,7 +208,8 @@ def _live(router: APIRouter, shell: Shell, referral: Referral) -> None:
         uscc = request.query_params.get("amends")
         sheet = await referral.blank(caller, uscc)
         saved = await drafts.save(shell.service, caller, sheet.form, await posted_fields(request))
-        return JSONResponse({"saved_at": saved and saved.isoformat()})
+        language = page_language(request)
+        return JSONResponse({"message": say(language, "草稿已保存 %(when)s", when=moment(saved)) if saved else ""})
 
 
 async def _posted(referral: Referral, request: Request, caller: Caller, uscc: str | None) -> Response:

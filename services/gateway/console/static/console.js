@@ -108,7 +108,7 @@ if (referral) {
       const answer = await fetch(`${path}?${query}`, { headers: { Accept: "application/json" }, redirect: "error" }).catch(() => null);
       const place = document.getElementById(id);
       if (!answer?.ok || mine !== asked || !place) return;
-      place.replaceChildren(...(await answer.json()).checks.map((one) => Object.assign(document.createElement("li"), { className: `check check--${one.state}`, textContent: one.message })));
+      place.replaceChildren(...(await answer.json()).checks.map((one) => Object.assign(document.createElement("p"), { className: `check check--${one.state}`, textContent: one.message })));
     });
   };
   const checks = [[["uscc"], telling("/refer/check", ["uscc"], "uscc-checks")]];
@@ -118,7 +118,7 @@ if (referral) {
   const save = later(3000, async () => {
     const typed = [...new FormData(referral)].filter(([name, value]) => typeof value === "string" && !name.startsWith("_"));
     const answer = await fetch(referral.dataset.draft, { method: "POST", body: new URLSearchParams(typed), headers: { Accept: "application/json" }, redirect: "error", signal: leaving.signal }).catch(() => null);
-    if (answer?.ok) referral.querySelector("[data-draft-state]").textContent = `${referral.dataset.saved} ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}`;
+    if (answer?.ok) referral.querySelector("[data-draft-state]").textContent = (await answer.json()).message;
   });
   const typed = (event) => {
     checks.forEach(([names, check]) => { if (names.includes(event.target.name)) check(); });
