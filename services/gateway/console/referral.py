@@ -276,7 +276,7 @@ def _changes(sheet: Sheet) -> dict[str, Any]:
     before = _canonical({**forms.read(fields, _flat(sheet.case.application or {})), "uscc": sheet.uscc})
     after = _canonical({**forms.read(fields, sheet.posted), "uscc": sheet.uscc})
     lists = {one.name for one in fields if one.kind in ("choices", "tokens", "rows")}
-    emptied = {name: [] for name in lists & before.keys() - after.keys()}
+    emptied: dict[str, Any] = {name: [] for name in lists & before.keys() - after.keys()}
     changed = {name: value for name, value in after.items() if before.get(name) != value}
     return {**emptied, **changed, "uscc": sheet.uscc}
 

@@ -97,10 +97,11 @@ class Documents:
             "uploaded_at": now,
         }
         async with self.service.engine.begin() as connection:
-            if known := (await connection.execute(same.limit(1))).one_or_none():
-                return known
-            await connection.execute(_action(self.service, caller, about, "accepted"))
-            return (await connection.execute(insert(documents).values(values).returning(documents))).one()
+            row: Row[Any] | None = (await connection.execute(same.limit(1))).one_or_none()
+            if row is None:
+                await connection.execute(_action(self.service, caller, about, "accepted"))
+                row = (await connection.execute(insert(documents).values(values).returning(documents))).one()
+            return row
 
     async def _scanned(self, caller: Caller, row: Row[Any]) -> DocumentView:
         row, virus = await self._scan(row)

@@ -1,6 +1,6 @@
 """Forms with files, read within a limit: files are spooled to disk, never whole in memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Request
@@ -39,7 +39,7 @@ async def posted_form(request: Request, limit_bytes: int, most_files: int) -> As
         await form.close()
 
 
-async def bounded(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
+async def bounded(request: Request, limit_bytes: int) -> AsyncGenerator[bytes, None]:
     """The body as it comes; Problem 413 as soon as it passes the limit."""
     announced, size = request.headers.get("content-length", ""), 0
     if announced.isdecimal() and int(announced[:12]) > limit_bytes:
