@@ -1,6 +1,5 @@
 """What each role of each kind of organisation may do: one static table, checked before any service is asked."""
 
-from collections.abc import Iterable
 from typing import Final
 
 from services.gateway.api.problems import Problem
@@ -10,6 +9,7 @@ from shared.contracts.registry import COMMANDS, PARTNER_EVENTS
 
 ROLES: Final = ("officer", "head", "auditor", "admin")
 KINDS: Final = (*AGENCIES, *INSTITUTIONS, OPERATOR)
+NO_AGREEMENT: Final = ""
 # Decisions that bind the fund or the government: an officer prepares them, a head takes them.
 HEADS_ONLY: Final = frozenset(
     {
@@ -38,6 +38,7 @@ PAGES: Final = {
     "insurer": _CASES,
     "custodian": ("pool", "ledger", "obligations", "documents", "reports", "receipts"),
     OPERATOR: (),
+    NO_AGREEMENT: (),
 }
 REPORTS: Final = {
     "custodian_half_year": (*AGENCIES[:3], "custodian"),
@@ -57,7 +58,7 @@ def _reading(kind: str) -> frozenset[str]:
 def _deciding(kind: str) -> frozenset[str]:
     commands = {name for name, command in COMMANDS.items() if kind in command.by}
     reported = {name for name, event in PARTNER_EVENTS.items() if kind in event.senders}
-    return frozenset(commands | reported | ({"documents.upload"} if kind != OPERATOR else set()))
+    return frozenset(commands | reported | ({"documents.upload"} if kind in AGENCIES + INSTITUTIONS else set()))
 
 
 def _of_role(kind: str, role: str) -> frozenset[str]:
@@ -71,26 +72,20 @@ def _of_role(kind: str, role: str) -> frozenset[str]:
     return EVERYBODY | ADMINISTRATION
 
 
-TABLE: Final = {(kind, role): _of_role(kind, role) for kind in KINDS for role in ROLES}
+TABLE: Final = {(kind, role): _of_role(kind, role) for kind in (*KINDS, NO_AGREEMENT) for role in ROLES}
 ACTIONS: Final = tuple(sorted(frozenset().union(*TABLE.values())))
-
-
-def allowed(kind: str, roles: Iterable[str]) -> frozenset[str]:
-    """Everything that roles together may do in an organisation of a kind; nothing but looking without a kind."""
-    found: frozenset[str] = frozenset().union(*(TABLE.get((kind, role), EVERYBODY) for role in roles))
-    return found
 
 
 def may(caller: Caller, action: str) -> bool:
     """Whether a caller's organisation and roles allow an action; not yet whether this case is the caller's."""
-    return any(action in TABLE.get((caller.kind, role), EVERYBODY) for role in caller.roles)
+    return any(action in TABLE[caller.kind, role] for role in caller.roles)
 
 
 def needs(caller: Caller, action: str) -> None:
     """Problem 403 unless the caller may: it says who in the caller's own organisation could, or that nobody could."""
     if may(caller, action):
         return
-    able = [role for role in ROLES if action in TABLE.get((caller.kind, role), EVERYBODY)]
+    able = [role for role in ROLES if action in TABLE[caller.kind, role]]
     if not able:
         kinds = ", ".join(kind for kind in KINDS if any(action in TABLE[kind, role] for role in ROLES))
         reason = "page" if action.startswith(("page.", "reports.")) else ""
