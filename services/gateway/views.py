@@ -76,6 +76,7 @@ class CaseView(View):
     loan_no: str | None
     size: str | None
     sector: str | None
+    traits: list[str]
     need: str | None
     priority: bool
     referred_on: date | None

@@ -4,7 +4,21 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final, Literal
 
-from sqlalchemy import BigInteger, ColumnElement, Date, Integer, Row, Select, Text, case, cast, func, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Date,
+    Integer,
+    Row,
+    Select,
+    Text,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -78,8 +92,11 @@ async def case_list(
         "date": [cast(newest, Integer), cases.c.uscc],
         "need": [largest, cases.c.uscc],
     }
-    view = lambda row: CaseView.model_validate(_fields(row))  # noqa: E731
-    return await page(connection, query, order[sort], view, limit, cursor)
+    return await page(connection, query, order[sort], _view, limit, cursor)
+
+
+def _view(row: Row[Any]) -> CaseView:
+    return CaseView.model_validate(_fields(row))
 
 
 async def case_count(
@@ -112,7 +129,8 @@ def _filters(
         found.append(cases.c.sector == sector)
     if q and q.strip():
         wanted = q.strip()
-        found.append(or_(cases.c.name.icontains(wanted, autoescape=True), cases.c.uscc.istartswith(wanted, autoescape=True)))
+        name, code = cases.c.name, cases.c.uscc
+        found.append(or_(name.icontains(wanted, autoescape=True), code.istartswith(wanted, autoescape=True)))
     return found
 
 
