@@ -149,7 +149,7 @@ class Person:
         self._password(house.passwords.get(self.login, house.seeded))
         if self.page.url.endswith("/account/password"):
             given = house.passwords.get(self.login, house.seeded)
-            for name, value in (("current", given), ("chosen", PASSWORD), ("repeated", PASSWORD)):
+            for name, value in (("old", given), ("new", PASSWORD), ("again", PASSWORD)):
                 self.page.fill(f'input[name="{name}"]', value)
             self.page.click("main form button.button")
             assert not self.page.url.endswith("/account/password"), self.page.inner_text("main")
