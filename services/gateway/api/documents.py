@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 
-from services.gateway.api.problems import ProblemBody, malformed_field
+from services.gateway.api.problems import Problem, ProblemBody, malformed_field
 from services.gateway.api.resources import Cursor, Limit, reading
 from services.gateway.api.responses import PROBLEMS, answer
 from services.gateway.auth.callers import Caller, caller_dependency
@@ -36,6 +36,7 @@ _BODY = {
     }
 }
 _FILES: dict[str, Any] = {kind: {} for kind in sorted(set(MEDIA_TYPES.values()))}
+_OTHERS = ["DELETE", "HEAD", "OPTIONS", "PATCH", "PUT", "TRACE"]
 _TOO_LARGE: dict[int | str, dict[str, Any]] = {413: {"model": ProblemBody, "description": "More than 20 MB"}}
 
 
@@ -76,6 +77,12 @@ def document_routes(service: Service) -> APIRouter:
         needs(caller, READ)
         async with reading(service) as connection:
             return answer(request, await document_list(connection, caller, about, limit, cursor))
+
+    @router.api_route("/documents", methods=_OTHERS, include_in_schema=False)
+    async def other(request: Request) -> Response:
+        # The framework would name the methods of the first route of this path only.
+        figures = {"path": request.url.path[:200], "method": request.method}
+        raise Problem(405, "method", figures=figures, headers={"Allow": "GET, POST"})
 
     @router.get(
         "/documents/{id}/content",
