@@ -59,7 +59,8 @@ def document(result: "Result", size: "Size", seconds: float) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "machine": machine(result), "size": asdict(size), "rows": rows, "rounds": result.rounds, "sent": result.sent,
-        "processor_ms": result.processor_ms, "faults": result.faults, "seconds": round(seconds, 1),
+        "by_page_p95": result.by_page, "processor_ms": result.processor_ms, "faults": result.faults,
+        "seconds": round(seconds, 1),
     }  # fmt: skip
 
 
@@ -86,6 +87,8 @@ def _show(result: "Result", size: "Size") -> None:
         spread = f" ({_number(min(ratios))} - {_number(max(ratios))})" if size.rounds > 1 else ""
         table.add_row(row.what, value, row.beside, peer, _number(statistics.median(ratios)) + spread)
     console.print(table, _processor_table(result))
+    pages = ", ".join(f"{page} {_number(ms)}" for page, ms in result.by_page.items())
+    console.print(f"{size.cases:,} cases, 50 people, p95 of each page in ms: {pages}", markup=False)
     where = machine(result)
     console.print(
         f"{where['cores']} cores, {where['memory_gb']} GB, {where['system']} {where['architecture']}, Python "

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import nats
 import psutil
 
+from riskpool.bench.console import open_console
 from riskpool.bench.decisions import decisions_per_second
 from riskpool.bench.peers import BareBus, HotRow, bare_bus, hot_row, imports, sync_milliseconds
 from riskpool.bench.workload import CLIENTS, CUSTODIAN, FINANCE, SCHEME, Workload
@@ -26,15 +27,21 @@ Work = Callable[[], Awaitable[Figures]]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: rounds, seconds of each rate, events of a burst, events one at a time."""
+    """How much is measured: rounds, seconds of each rate, events of a burst, events one at a time.
+
+    Of the console: cases, seconds of clicking, events that an open page hears of.
+    """
 
     rounds: int
     seconds: int
     burst: int
     singles: int
+    cases: int
+    clicking: int
+    news: int
 
 
-FULL, QUICK = Size(3, 5, 2000, 200), Size(1, 1, 200, 30)
+FULL, QUICK = Size(3, 5, 2000, 200, 10_000, 20, 50), Size(1, 1, 200, 30, 1000, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,10 @@ ROWS = (
     Row("event to receipt, p99", "receipt_p99", "NATS publish to ack", "ack_p99", "ms"),
     Row("pool decisions", "decisions", "pgbench, one hot row", "hot_row", "/s"),
     Row("start until ready", "start", "five imports", "imports", "s"),
+    Row("page of the console, p50", "page_p50", "plain FastAPI + Jinja", "plain_p50", "ms"),
+    Row("page of the console, p95", "page_p95", "plain FastAPI + Jinja", "plain_p95", "ms"),
+    Row("event to open page, p50", "news_p50", "plain FastAPI stream", "plain_news_p50", "ms"),
+    Row("event to open page, p95", "news_p95", "plain FastAPI stream", "plain_news_p95", "ms"),
 )
 
 
@@ -67,6 +78,7 @@ class Result:
     processor_ms: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     sent: dict[str, int] = field(default_factory=dict)
+    by_page: dict[str, float] = field(default_factory=dict)
     load_before: float = 0.0
     sync_ms: float = 0.0
 
@@ -113,7 +125,35 @@ async def measure(size: Size, say: Callable[[str], None]) -> Result:
             say("proving the books")
             result.sent = {"commands": workload.commanded, "events": len(workload.event_ids)}
             result.faults = await workload.faults()
+            await _measure_console(stack, workload.http, size, result, say)
     return result
+
+
+async def _measure_console(
+    stack: Stack, door: HttpDoor, size: Size, result: Result, say: Callable[[str], None]
+) -> None:
+    """Pages and news, in rounds of their own after the books are proved: the cases are put into the gateway alone."""
+    async with open_console(stack, door, size.cases, say) as console:
+
+        async def pages() -> Figures:
+            return _p95("page", await console.clicked(size.clicking))
+
+        async def plain() -> Figures:
+            return _p95("plain", await console.plain(size.clicking))
+
+        async def news() -> Figures:
+            return _p95("news", await console.live(size.news))
+
+        async def plain_news() -> Figures:
+            return _p95("plain_news", await console.plain_live(size.news))
+
+        await console.clicked(5)  # templates, plans and pools are warm, and the size of the plain page is known
+        console.by_page.clear()
+        for number in range(size.rounds):
+            for work in random.sample((pages, plain, news, plain_news), 4):
+                say(f"{work.__name__} of the console, round {number + 1} of {size.rounds}")
+                result.add(await work())
+        result.by_page = {page: _p95(page, taken)[f"{page}_p95"] for page, taken in sorted(console.by_page.items())}
 
 
 def processor_seconds(stack: Stack) -> Figures:
@@ -178,6 +218,10 @@ def _works(size: Size, workload: Workload, database: HotRow, bus: BareBus) -> li
         return {"decisions": await asyncio.to_thread(decisions_per_second, size.seconds / 2)}
 
     return [commands, requests, pgbench, partner_events, bare_events, receipts, bare_acks, decisions]
+
+
+def _p95(name: str, values: list[float]) -> Figures:
+    return {f"{name}_p50": statistics.median(values), f"{name}_p95": statistics.quantiles(values, n=20)[18]}
 
 
 def _percentiles(name: str, values: list[float]) -> Figures:

@@ -37,6 +37,7 @@ class Workload:
 
     def __init__(self, stack: Stack, http: HttpDoor, bus: Client) -> None:
         self._stack, self._http, self._bus = stack, http, bus
+        self.http = http
         self._js = bus.jetstream()
         self._numbers = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[None]] = {}

@@ -83,7 +83,13 @@ async def worklist(connection: AsyncConnection, caller: Caller, today: date) -> 
         for row in rows
     ]
     found += [_item(one, policy, today) for one in await _errands(connection, caller, today)]
-    return sorted(found, key=_urgency)
+    listed: Counter[str] = Counter()
+    shown = []
+    for item in sorted(found, key=_urgency):
+        listed[item.kind] += 1
+        if listed[item.kind] <= MOST_OF_A_KIND:
+            shown.append(item)
+    return shown
 
 
 async def counts(connection: AsyncConnection, caller: Caller, today: date) -> dict[str, int]:
