@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Row, func, or_, select
-from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.queries.loans import STATUS, loan_list, loans_of
@@ -207,7 +206,7 @@ async def _history(connection: AsyncConnection, scheme: str, loan_nos: Sequence[
     history: dict[str, list[Row[Any]]] = {}
     if loan_nos:
         query = select(events).where(
-            events.c.scheme == scheme, events.c.type.in_(_OF_A_CLAIM), events.c.about.overlap(array(loan_nos))
+            events.c.scheme == scheme, events.c.type.in_(_OF_A_CLAIM), events.c.about.overlap(list(loan_nos))
         )
         for row in await connection.execute(query.order_by(events.c.position)):
             history.setdefault(row.data["loan_no"], []).append(row)
