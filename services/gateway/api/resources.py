@@ -253,7 +253,7 @@ def _organisations(router: APIRouter, service: Service, caller_of: Any) -> None:
         caller.needs_agency()
         known = [one for one in caller.scheme.organisations.values() if one.kind in RECOMMENDERS]
         async with reading(service) as connection:
-            views = [await organisations.department(connection, caller.scheme.id, one) for one in known]
+            views = await organisations.departments(connection, caller.scheme.id, known)
         return answer(request, Page[DepartmentView](items=views))
 
     @router.get("/departments/{department}", response_model=DepartmentView, summary="A recommender.")

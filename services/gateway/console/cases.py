@@ -16,7 +16,7 @@ from services.gateway.console.documents import kinds_of
 from services.gateway.console.sheets import Cell, as_csv, as_xlsx, download
 from services.gateway.console.shell import Shell, page_language
 from services.gateway.console.steps import steps_of
-from services.gateway.console.telling import ECHOES, told
+from services.gateway.console.telling import ECHOES, figured, told
 from services.gateway.console.words import say, word
 from services.gateway.documents.queries import document_list
 from services.gateway.policy import GatewayPolicy
@@ -110,7 +110,7 @@ def routes(shell: Shell) -> APIRouter:
         return await shell.page(
             request, caller, "cases/case.html", case=case,
             loan=loan if caller.party is None or caller.party in partners else None, group=group, names_by_code=names,
-            steps=steps_of(case, loan), told=told, echoes=ECHOES, applied=case.application or {},
+            steps=steps_of(case, loan), told=told, figured=figured, echoes=ECHOES, applied=case.application or {},
             documents=documents.items, about=case.uscc, document_kinds=kinds_of(caller),
             **_possible(caller, case),
         )  # fmt: skip

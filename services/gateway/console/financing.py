@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.api.resources import Cursor, reading
@@ -21,6 +22,7 @@ from shared.calendar import is_working_day
 
 PAGE = 50
 _DAY = timedelta(days=1)
+Happened = Row[Any] | TimelineView
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,8 @@ def routes(shell: Shell) -> APIRouter:
                     connection, scheme, policy, status="rated", recommender=None, party=None, limit=PAGE, cursor=None
                 )
                 rated = waiting.items
-            answers = {
-                case.uscc: answers_of(await case_of(connection, caller, case.uscc), caller) for case in found.items
-            }
+            happened = await panel.answered(connection, scheme, [case.uscc for case in found.items])
+        answers = {case.uscc: answers_of(happened.get(case.uscc, []), caller) for case in found.items}
         today = await shell.today(caller)
         left = {case.uscc: working_days_left(today, case.deadline_on) for case in found.items}
         return await shell.page(
@@ -81,12 +82,12 @@ def working_days_left(today: date, deadline: date | None) -> int | None:
     return sum(is_working_day(day) for day in days)
 
 
-def answers_of(case: CaseDetailView, caller: Caller) -> list[Answer]:
+def answers_of(timeline: Sequence[Happened], caller: Caller) -> list[Answer]:
     """Each recipient of the newest push, as it was pushed; an institution sees its own answer only."""
-    newest = _newest_push(case)
+    newest = _newest_push(timeline)
     if newest is None:
         return []
-    after = case.timeline[case.timeline.index(newest) + 1 :]
+    after = timeline[timeline.index(newest) + 1 :]
     declined = {one.data["institution"]: one for one in after if one.type == "FinancingRefused"}
     lent = {one.data["lender"]: one for one in after if one.type == "LoanCovered"}
     found = []
@@ -99,8 +100,8 @@ def answers_of(case: CaseDetailView, caller: Caller) -> list[Answer]:
     return found
 
 
-def _newest_push(case: CaseDetailView) -> TimelineView | None:
-    return next((one for one in reversed(case.timeline) if one.type == "FinancingPushed"), None)
+def _newest_push(timeline: Sequence[Happened]) -> Happened | None:
+    return next((one for one in reversed(timeline) if one.type == "FinancingPushed"), None)
 
 
 async def _seen(shell: Shell, connection: AsyncConnection, caller: Caller, case: CaseDetailView) -> dict[str, Any]:
@@ -108,11 +109,11 @@ async def _seen(shell: Shell, connection: AsyncConnection, caller: Caller, case:
     signed = await panel.signed_on(connection, caller.scheme.id, today)
     partners = [one for one in signed if one.institution in case.pushed_to]
     mine = case.status == "pushed" and caller.organisation in case.pushed_to
-    answers = answers_of(case, caller)
+    answers = answers_of(case.timeline, caller)
     answered = any(one.institution == caller.organisation and one.kind != "waiting" for one in answers)
     return {
         "answers": answers,
-        "push": _newest_push(case),
+        "push": _newest_push(case.timeline),
         "left": working_days_left(today, case.deadline_on),
         "preference": _preference(case),
         "offered": [one.institution for one in signed if one.kind != "custodian"],

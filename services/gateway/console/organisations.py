@@ -39,7 +39,7 @@ def _departments(router: APIRouter, shell: Shell) -> None:
         known = [one for one in caller.scheme.organisations.values() if one.kind in RECOMMENDERS]
         today = await shell.today(caller)
         async with reading(shell.service) as connection:
-            views = [await organisations.department(connection, caller.scheme.id, one) for one in known]
+            views = await organisations.departments(connection, caller.scheme.id, known)
         return await shell.page(
             request, caller, "organisations/departments.html", views=views, quarter=quarter_of(today),
             expected=caller.scheme.policy(GatewayPolicy).referrals_per_quarter,
@@ -65,8 +65,8 @@ def _departments(router: APIRouter, shell: Shell) -> None:
             say(language, "应推荐"),
         )
         return await shell.page(
-            request, caller, "organisations/department.html", view=view, chart=chart, counts=counts, counted=counted,
-            expected=policy.referrals_per_quarter, quarter=quarter_of(today), names_by_code=names,
+            request, caller, "organisations/department.html", view=view, chart=chart, by_quarter=counts,
+            counted=counted, expected=policy.referrals_per_quarter, quarter=quarter_of(today), names_by_code=names,
         )  # fmt: skip
 
 

@@ -22,6 +22,11 @@ ECHOES = frozenset({
     "LoanCompensated", "LoanNoted", "LoanRecovered", "ReferralClosed",
 })  # fmt: skip
 """What one service notes of another's event: told, but quietly."""
+FIGURES = {
+    "size": "size", "industry": "industry", "link": "link", "reason": "finding", "flag": "finding", "missing": "value",
+    "tags": "value", "registration": "value",
+}  # fmt: skip
+"""Figures of findings that are codes, with the context of their words."""
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _AMOUNT = re.compile(r"-?\d{1,13}\.\d{2}")
 
@@ -49,6 +54,29 @@ def told(context: Context, event: Told, uscc: str = "") -> str:
     if sentence == key:
         return word(language, "event", event.type)
     return _PLACEHOLDER.sub(lambda hit: _shown(context, event.type, hit[1], data.get(hit[1])), sentence)
+
+
+@pass_context
+def figured(context: Context, figures: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The figures of a finding with their names, codes as words."""
+    language = context["lang"]
+    apart = ", " if language == "en" else "、"
+    found = []
+    for name, value in figures.items():
+        own = word(language, "figure", name)
+        label = own if own != name else word(language, "field", name)
+        if name in FIGURES:
+            value = apart.join(_named(context, FIGURES[name], one) for one in value.split(", "))
+        elif name == "threshold":
+            value = percent(value)
+        found.append((label, yuan(value) if _AMOUNT.fullmatch(value) else value))
+    return found
+
+
+def _named(context: Context, kind: str, code: str) -> str:
+    """The word for a code; a missing material or figure may be either."""
+    said = word(context["lang"], kind, code)
+    return said if said != code else word(context["lang"], "field", code)
 
 
 def _item_of(data: Mapping[str, Any], uscc: str) -> dict[str, Any]:

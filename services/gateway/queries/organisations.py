@@ -1,8 +1,9 @@
 """Institutions and departments, and the kind of an organisation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Column, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.queries.paging import page
@@ -89,26 +90,43 @@ async def _loans(connection: AsyncConnection, scheme: str, ids: Iterable[str]) -
 
 async def department(connection: AsyncConnection, scheme: str, organisation: Organisation) -> DepartmentView:
     """A recommender's referrals by quarter, compensated enterprises by year, and flags."""
-    table = referrals
-    made = select(table.c.quarter, func.count()).where(table.c.scheme == scheme, table.c.recommender == organisation.id)
-    by_quarter = await connection.execute(made.group_by(table.c.quarter).order_by(table.c.quarter))
-    lost = select(compensated.c.year, func.count()).where(
-        compensated.c.scheme == scheme, compensated.c.department == organisation.id
-    )
-    by_year = await connection.execute(lost.group_by(compensated.c.year).order_by(compensated.c.year))
+    return (await departments(connection, scheme, [organisation]))[0]
+
+
+async def departments(
+    connection: AsyncConnection, scheme: str, organisations: Sequence[Organisation]
+) -> list[DepartmentView]:
+    """Recommenders in the order given, each with its referrals, compensated enterprises and flags."""
+    ids = [one.id for one in organisations]
+    by_quarter = await _counted(connection, scheme, referrals.c.recommender, referrals.c.quarter, ids)
+    by_year = await _counted(connection, scheme, compensated.c.department, compensated.c.year, ids)
     raised = select(department_flags).where(
-        department_flags.c.scheme == scheme, department_flags.c.department == organisation.id
+        department_flags.c.scheme == scheme, department_flags.c.department.in_(ids)
     )
-    flags = [
-        FlagView(year=row.year, enterprises=row.enterprises)
-        for row in await connection.execute(raised.order_by(department_flags.c.year))
+    flags: dict[str, list[FlagView]] = {one: [] for one in ids}
+    for row in await connection.execute(raised.order_by(department_flags.c.year)):
+        flags[row.department].append(FlagView(year=row.year, enterprises=row.enterprises))
+    return [
+        DepartmentView(
+            id=one.id,
+            kind=one.kind,
+            name=one.name,
+            referrals=by_quarter[one.id],
+            compensated=by_year[one.id],
+            flag=bool(flags[one.id]),
+            flags=flags[one.id],
+        )
+        for one in organisations
     ]
-    return DepartmentView(
-        id=organisation.id,
-        kind=organisation.kind,
-        name=organisation.name,
-        referrals={quarter: count for quarter, count in by_quarter},
-        compensated={str(year): count for year, count in by_year},
-        flag=bool(flags),
-        flags=flags,
-    )
+
+
+async def _counted(
+    connection: AsyncConnection, scheme: str, owner: Column[str], period: Column[Any], ids: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """How many rows of each owner and period, periods in order."""
+    table = owner.table
+    query = select(owner, period, func.count()).where(table.c.scheme == scheme, owner.in_(ids))
+    found: dict[str, dict[str, int]] = {one: {} for one in ids}
+    for organisation, name, count in await connection.execute(query.group_by(owner, period).order_by(period)):
+        found[organisation][str(name)] = count
+    return found

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.policy import GatewayPolicy
 from services.gateway.queries.cases import case_list
-from services.gateway.tables import agreements, cases, loans, sanctions, waiting
+from services.gateway.tables import agreements, cases, events, loans, sanctions, waiting
 from services.gateway.views import CaseView, Page, TimelineView
 
 STAGES: Final = {
@@ -139,6 +139,21 @@ async def before_panel(
         missing = tuple(seat for seat in seated if (case.uscc, seat) in voting)
         items.append(Before(case, at, seated, missing, since.get(case.uscc)))
     return Page(items=items, next_cursor=found.next_cursor)
+
+
+async def answered(connection: AsyncConnection, scheme: str, codes: Sequence[str]) -> dict[str, list[Row[Any]]]:
+    """Pushes and their answers by case, in order (push.failed)."""
+    if not codes:
+        return {}
+    query = select(events).where(
+        events.c.scheme == scheme,
+        events.c.about.overlap(list(codes)),
+        events.c.type.in_(("FinancingPushed", "FinancingRefused", "LoanCovered")),
+    )
+    found: dict[str, list[Row[Any]]] = {}
+    for row in await connection.execute(query.order_by(events.c.position)):
+        found.setdefault(row.data["uscc"], []).append(row)
+    return found
 
 
 @dataclass(frozen=True)
