@@ -1,5 +1,6 @@
 """In and out: the page with a name and a password, and the way out."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -14,18 +15,25 @@ from services.gateway.console.shell import Shell
 from shared.scheme.refusals import Language, explain
 
 Next = Annotated[str, Query(max_length=2000)]
+Show = Callable[..., Awaitable[Response]]
 
 
-def routes(shell: Shell, settings: SignInSettings, door: SignIn) -> APIRouter:
-    """``/sign-in`` and ``/sign-out``."""
-    router = APIRouter(include_in_schema=False)
-    service = shell.service
+def page(shell: Shell, settings: SignInSettings) -> Show:
+    """The page with the form, for whoever has something to say on it."""
 
     async def show(request: Request, status: int = 200, **context: Any) -> Response:
         shown = {"next": "/", "login": "", "problem": None, "said": "", "explained": explained} | context
         return await shell.page(
             request, None, "account/sign_in.html", status=status, provider=settings.provider, **shown
         )
+
+    return show
+
+
+def routes(shell: Shell, settings: SignInSettings, door: SignIn, show: Show) -> APIRouter:
+    """``/sign-in`` and ``/sign-out``."""
+    router = APIRouter(include_in_schema=False)
+    service = shell.service
 
     @router.get("/sign-in")
     async def ask(request: Request, next: Next = "/") -> Response:
