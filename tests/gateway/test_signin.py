@@ -61,7 +61,8 @@ async def test_over_https_the_cookie_is_bound_to_this_host(app: FastAPI, engine:
     async with browser(app) as client:
         client.base_url = httpx.URL("https://console.test")
         cookie = (await sign_in(client, "li")).headers["set-cookie"]
-    assert cookie.startswith("__Host-riskpool=") and "Secure" in cookie and "Path=/" in cookie and "Domain" not in cookie
+    assert cookie.startswith("__Host-riskpool=") and "Secure" in cookie
+    assert "Path=/" in cookie and "Domain" not in cookie
 
 
 async def test_a_cookie_planted_before_the_sign_in_is_worth_nothing(
@@ -184,7 +185,7 @@ async def test_a_form_of_our_own_page_is_taken_by_old_browsers_too(
     assert answer.status_code == 303
 
 
-@pytest.mark.parametrize("back", ["//evil.test", "https://evil.test/", "/\\evil.test", "javascript:alert(1)", "/a\r\nb"])
+@pytest.mark.parametrize("back", ["//evil.test", "https://evil.test/", "/\\evil.test", "javascript:alert(1)", "/\r\nb"])
 async def test_the_way_back_never_leads_elsewhere(visitor: httpx.AsyncClient, engine: AsyncEngine, back: str) -> None:
     await person(engine, "li", "drc", "officer")
     assert (await sign_in(visitor, "li", next=back)).headers["location"] == "/"
