@@ -1,6 +1,5 @@
 """Real browsers on a stack that really runs: the newest Chromium of the system and one of 2021."""
 
-import asyncio
 import os
 import re
 import shutil
@@ -13,7 +12,6 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Playwright, sync_playwright
 
-from riskpool.scenario.embedded import make_tokens
 from tests.system.conftest import RunningStack, _directory, _end
 
 # A page of an office desktop: government desktops still run browsers of 2021.
@@ -32,13 +30,14 @@ def _need(what: str, found: object) -> None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{what} is not on this machine")
 
 
-@pytest.fixture(scope="session")
+# Not of the session: the loop that Playwright leaves running would stand in the way of asynchronous tests.
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium(playwright: Playwright) -> Iterator[Browser]:
     path = _chromium()
     _need("Chromium (Debian's package chromium)", path)
@@ -47,7 +46,7 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def old_chromium(playwright: Playwright) -> Iterator[Browser]:
     path = OLD / "chromium"
     _need("Chromium 90 (tests/browser/old-chromium)", path.exists())
@@ -69,7 +68,8 @@ class House:
         self.seeded = seeded[1]
         self._people: dict[str, Person] = {}
         self._small: Person | None = None
-        self._tokens = asyncio.run(make_tokens(stack.database_url("gateway"), "yanqing", {"drc", "auditor"}))
+        self.passwords: dict[str, str] = {}
+        self._token = self.riskpool("token", "create", "drc")
 
     def person(self, login: str, browser: Browser | None = None, **context: object) -> "Person":
         """A signed-in person; the same session each time, unless the context is another."""
@@ -103,17 +103,16 @@ class House:
 
     def add_user(self, login: str, organisation: str, *roles: str) -> None:
         """What an operator does for a new institution: `riskpool user add`."""
-        command = [sys.executable, "-m", "riskpool", "user", "add", login, "--organisation", organisation]
-        command += [option for role in roles for option in ("--role", role)]
-        done = subprocess.run(
-            [*command, "--data", str(self.stack.data)], capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        self.passwords[login] = done.stdout.split()[-1]
+        options = [option for role in roles for option in ("--role", role)]
+        said = self.riskpool("user", "add", login, "--organisation", organisation, *options)
+        self.passwords[login] = said.split()[-1]
 
-    @property
-    def passwords(self) -> dict[str, str]:
-        return self.__dict__.setdefault("_passwords", {})
+    def riskpool(self, *words: str) -> str:
+        """What a command of riskpool prints about this stack."""
+        command = [sys.executable, "-m", "riskpool", *words, "--data", str(self.stack.data)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     def day(self, date: str) -> None:
         """Business time moves on."""
@@ -122,7 +121,7 @@ class House:
 
     def api(self, method: str, path: str, **more: object) -> httpx.Response:
         """The API as the commission's own program asks it."""
-        headers = {"Authorization": f"Bearer {self._tokens('drc')}"}
+        headers = {"Authorization": f"Bearer {self._token}"}
         return httpx.request(method, f"{self.url}/v1/schemes/yanqing{path}", headers=headers, timeout=30, **more)
 
     def get(self, path: str) -> dict:
@@ -177,15 +176,17 @@ class Person:
             found = found.filter(has=self.page.locator(f'input[name="{field}"][value="{value}"]'))
         return found.first
 
-    def do(self, path: str, name: str, fixed: dict[str, str] | None = None, **fields: object) -> None:
+    def do(self, path: str, command: str, fixed: dict[str, str] | None = None, /, **fields: object) -> None:
         """Open a page, fill a command's form in, send it and see it done."""
-        self.send(path, name, fixed or {}, fields)
+        self.send(path, command, fixed or {}, fields)
         done = self.page.locator(".note--ok, .note--warn")
-        assert done.count(), f"{name} on {path}:\n{self.text()}"
+        assert done.count(), f"{command} on {path}:\n{self.text()}"
 
-    def refused(self, path: str, name: str, rule: str, fixed: dict[str, str] | None = None, **fields: object) -> None:
+    def refused(
+        self, path: str, command: str, rule: str, fixed: dict[str, str] | None = None, /, **fields: object
+    ) -> None:
         """The same, refused by a rule that the page names."""
-        self.send(path, name, fixed or {}, fields)
+        self.send(path, command, fixed or {}, fields)
         assert rule in self.page.inner_text(".refusal"), self.text()
         expected = f"status of {self.page.url}"
         self.complaints = [one for one in self.complaints if "Failed to load resource" not in one or expected in one]
@@ -216,13 +217,13 @@ def fill(form: Locator, name: str, value: object) -> None:
         found.first.fill(str(value))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(chromium: Browser) -> Iterator[House]:
     """An empty fund."""
     with _directory() as directory:
         running = RunningStack(directory / "data", "--free-ports", "--clock", "message")
         try:
-            running.until_ready()
+            running.until_says("Ctrl-C stops everything")
             yield House(running, chromium)
         finally:
             _end(running)

@@ -99,7 +99,7 @@ def claim(house: House) -> None:
     bank.refused(f"/loans/{LOAN}", "LoanDefaulted", "claim.amount", outstanding_principal="2600000", **default)
     bank.do(f"/loans/{LOAN}", "LoanDefaulted", outstanding_principal="2499999.99", **default)
     house.day("2027-07-01")
-    house.person("drc-officer").do("/claims", "OpenClaimBatch", half="2027H1")
+    house.person("drc-officer").do("/claims", "OpenClaimBatch", {"half": "2027H1"})
     for login in ("drc", "finance", "scitech", "bank-a"):
         house.person(login).do("/claims/2027H1", "VerifyClaim", {"loan_no": LOAN}, opinion="approve")
     drc.do("/claims/2027H1", "SubmitClaimBatch")
@@ -134,9 +134,9 @@ def close_the_year(house: House) -> None:
     house.day("2027-12-31")
     custodian.do("/pool", "IncomeCredited", amount="400000", period="2027", bank_ref="I-1")
     house.day("2028-01-10")
-    house.person("drc").refused("/pool", "ApproveFee", "pool.fee", year=2027, rate="21%")
+    house.person("drc").refused("/pool", "ApproveFee", "pool.fee", {"year": "2027"}, rate="21%")
     for login in ("drc", "finance"):
-        house.person(login).do("/pool", "ApproveFee", year=2027, rate="18%")
+        house.person(login).do("/pool", "ApproveFee", {"year": "2027"}, rate="18%")
     [fee] = house.get("/disbursements?status=instructed")["items"]
     paid = {"bank_ref": "T-2", "settled_on": "2028-01-11"}
     custodian.do("/pool", "TransferSettled", {"disbursement_id": fee["id"]}, **paid)

@@ -28,7 +28,6 @@ def demo(chromium: Browser) -> Iterator[House]:
     with _directory() as directory:
         running = RunningStack(directory / "data", "--free-ports", "--demo")
         try:
-            running.until_ready()
             running.until_says("Ctrl-C stops everything", 180)
             yield House(running, chromium)
         finally:
