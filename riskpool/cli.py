@@ -16,6 +16,7 @@ COMMANDS = {
     "token": "riskpool.token:app",
     "user": "riskpool.user:app",
     "gateway": "riskpool.rebuild:app",
+    "report": "riskpool.report:app",
     "docs": "riskpool.documents:command",
     "bench": "riskpool.bench.command:bench",
 }

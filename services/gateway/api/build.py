@@ -13,6 +13,7 @@ from services.gateway.api.documents import document_routes
 from services.gateway.api.events import Feed, event_routes
 from services.gateway.api.operations import operation_routes
 from services.gateway.api.partner_intake import partner_routes
+from services.gateway.api.reports import report_routes
 from services.gateway.api.resources import resource_routes
 from services.gateway.api.shutdown import Closing
 from services.gateway.auth.own_pages import OwnPages
@@ -20,6 +21,7 @@ from services.gateway.auth.settings import SignInSettings
 from services.gateway.business_days import keep_announcing
 from services.gateway.console.build import build_console, presenter
 from services.gateway.documents.intake import Documents
+from services.gateway.reports.work import keep_making
 from shared.messaging.service import Service
 
 
@@ -37,6 +39,7 @@ def build_api(app: FastAPI, service: Service) -> None:
         resource_routes(service),
         operation_routes(service),
         document_routes(service),
+        report_routes(service),
         event_routes(service, feed),
     ):
         app.include_router(router)
@@ -53,7 +56,8 @@ def _run_beside(app: FastAPI, service: Service, closing: Closing, feed: Feed) ->
     async def lifespan(application: Any) -> AsyncIterator[Any]:
         async with service_lifespan(application) as state:
             with closing.on_signals():
-                tasks = [asyncio.create_task(feed.watch()), asyncio.create_task(Documents(service).keep_scanning())]
+                beside = (feed.watch(), Documents(service).keep_scanning(), keep_making(service))
+                tasks = [asyncio.create_task(work) for work in beside]
                 if service.clock.mode == "server":
                     tasks.append(asyncio.create_task(keep_announcing(service)))
                 try:

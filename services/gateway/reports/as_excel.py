@@ -86,7 +86,8 @@ class _Writing:
 
     def table(self, table: Table, at: int) -> None:
         """One table as a sheet of its own, its head frozen and repeated in print."""
-        sheet = self.book.add_worksheet(f"{at} {table.title.partition('（')[0].partition(' (')[0].translate(_FORBIDDEN)}"[:31])
+        name = table.title.partition("（")[0].partition(" (")[0].translate(_FORBIDDEN)
+        sheet = self.book.add_worksheet(f"{at} {name}"[:31])
         for place, column in enumerate(table.columns):
             sheet.set_column(place, place, _width(column, table, place, self.words))
             sheet.write_string(0, place, column.title, self.head)
@@ -133,7 +134,8 @@ class _Writing:
             self._bar_data(data, chart)
             last = len(chart.bars)
             made.add_series(
-                {"name": chart.title, "categories": f"={name}!$A$2:$A${last + 1}", "values": f"={name}!$B$2:$B${last + 1}",
+                {"name": chart.title, "categories": f"={name}!$A$2:$A${last + 1}",
+                 "values": f"={name}!$B$2:$B${last + 1}",
                  "fill": {"color": "#1D4E89"}, "data_labels": {"value": True}, "gap": 60}
             )  # fmt: skip
             made.set_y_axis({"reverse": True})
@@ -187,5 +189,6 @@ def _lines(chart: Curve) -> list[tuple[str, str, str]]:
 
 def _width(column: Column, table: Table, place: int, words: Wording) -> float:
     """Wide enough for the longest cell, within reason."""
-    texts = [column.title, *(words.shown(row[place], column.kind) for row in (*table.rows, *filter(None, [table.total])))]
+    rows = (*table.rows, table.total) if table.total else table.rows
+    texts = [column.title, *(words.shown(row[place]) for row in rows)]
     return min(max(sum(2 if ch > "ÿ" else 1 for ch in text) for text in texts) + 4, 60)

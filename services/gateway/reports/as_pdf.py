@@ -2,15 +2,15 @@
 
 import json
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import noto_cjk_sans_otc
 import typst
 
 from services.gateway.reports.chart import svg
-from services.gateway.reports.report import Bars, Curve, Report, Table
-from services.gateway.reports.wording import Wording
+from services.gateway.reports.report import Bars, Check, Curve, Report, Row, Table
+from services.gateway.reports.wording import Wording, yuan
 
 TEMPLATE = Path(__file__).with_name("report.typ")
 RIGHT = ("money", "count", "ratio")
@@ -38,7 +38,7 @@ def chart_as_png(chart: Curve | Bars, words: Wording) -> bytes:
 
 @cache
 def _fonts() -> typst.Fonts:
-    directory = Path(noto_cjk_sans_otc.__file__).parent
+    directory = files("noto_cjk_sans_otc")
     return typst.Fonts(include_system_fonts=False, include_embedded_fonts=True, font_paths=[str(directory)])
 
 
@@ -73,18 +73,17 @@ def _plain(report: Report, words: Wording) -> dict[str, Any]:
         "checks_title": words("与账簿核对（单位：元）"),
         "checks": {
             "head": [words("项目"), words("本报告"), words("账簿"), words("差额")],
-            "rows": [[one.what, *amounts] for one in report.checks for amounts in [_amounts(one, words)]],
+            "rows": [[one.what, *amounts] for one in report.checks for amounts in [_amounts(one)]],
         },
         "date": words.date(report.signed_on),
         "date_of": [moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second],
-        "foot": provenance(report, words),
+        "closing": report.closing,
+        "source": provenance(report, words),
         "name": report.name,
     }
 
 
-def _amounts(check: Any, words: Wording) -> list[str]:
-    from services.gateway.reports.wording import yuan
-
+def _amounts(check: Check) -> list[str]:
     return [yuan(check.figure_fen), yuan(check.ledger_fen), yuan(check.figure_fen - check.ledger_fen)]
 
 
@@ -98,13 +97,14 @@ def provenance(report: Report, words: Wording) -> str:
 
 
 def _table(table: Table, words: Wording) -> dict[str, Any]:
-    rows = [[words.shown(cell, column.kind) for cell, column in zip(row, table.columns, strict=True)] for row in table.rows]
-    total = table.total and [words.shown(cell, col.kind) for cell, col in zip(table.total, table.columns, strict=True)]
+    def texts(row: Row) -> list[str]:
+        return [words.shown(cell) for cell in row]
+
     return {
         "title": table.title,
         "head": [column.title for column in table.columns],
         "widths": [column.width for column in table.columns],
         "right": [column.kind in RIGHT for column in table.columns],
-        "rows": rows,
-        "total": total,
+        "rows": [texts(row) for row in table.rows],
+        "total": table.total and texts(table.total),
     }

@@ -1,11 +1,12 @@
-"""A report as a Word document in the layout of official documents (GB/T 9704): red head, title, text, annexes across."""
+"""A report as a Word document in the layout of official documents (GB/T 9704): red head, text, annexes across."""
 
 from io import BytesIO
 from typing import Any
 
 from docx import Document
 from docx.enum.section import WD_ORIENT, WD_SECTION
-from docx.enum.table import WD_TABLE_ALIGNMENT
+from docx.enum.style import WD_STYLE_TYPE
+from docx.enum.table import WD_CELL_VERTICAL_ALIGNMENT, WD_TABLE_ALIGNMENT
 from docx.enum.text import WD_ALIGN_PARAGRAPH, WD_LINE_SPACING
 from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
@@ -45,7 +46,8 @@ def as_word(report: Report, words: Wording) -> bytes:
 
 def _properties(document: Any, report: Report, words: Wording) -> None:
     known, at = document.core_properties, report.source.last_at.replace(tzinfo=None, microsecond=0)
-    known.title, known.author, known.last_modified_by, known.comments = report.title, report.office, report.office, report.name
+    known.title, known.comments = report.title, report.name
+    known.author = known.last_modified_by = report.office
     known.created = known.modified = at
     known.revision, known.language = 1, "zh-CN" if words.language == "zh" else "en-GB"
     style = document.styles["Normal"]
@@ -115,15 +117,10 @@ def _text(document: Any, report: Report, words: Wording) -> None:
     spacing = 28 if zh else 18
     _run(_paragraph(document, LEFT_, spacing), words("%(whom)s：", whom=report.addressee))
     for text in report.paragraphs:
-        paragraph = _paragraph(document, WD_ALIGN_PARAGRAPH.JUSTIFY, spacing)
-        if zh:
-            paragraph.paragraph_format.first_line_indent = Pt(32)
-        else:
-            paragraph.paragraph_format.space_before = Pt(6)
-        _run(paragraph, text)
+        _indented(document, text, zh)
     for table in report.body:
         _caption(document, table.title)
-        _table(document, table.columns, table.rows, table.total, words, 10.5, Mm(156))
+        _table(document, table.columns, table.rows, table.total, words, 9 if len(table.columns) > 5 else 10.5, Mm(156))
     if report.chart:
         _caption(document, report.chart.title)
         picture = _paragraph(document, CENTER, None)
@@ -139,7 +136,18 @@ def _text(document: Any, report: Report, words: Wording) -> None:
             for one in report.checks
         ]
         _table(document, columns, tuple(rows), None, words, 10.5, Mm(156))
+    if report.closing:
+        _indented(document, report.closing, zh)
     _annex_list(document, report, words)
+
+
+def _indented(document: Any, text: str, zh: bool) -> None:
+    paragraph = _paragraph(document, WD_ALIGN_PARAGRAPH.JUSTIFY, 28 if zh else 18)
+    if zh:
+        paragraph.paragraph_format.first_line_indent = Pt(32)
+    else:
+        paragraph.paragraph_format.space_before = Pt(6)
+    _run(paragraph, text)
 
 
 def _annex_list(document: Any, report: Report, words: Wording) -> None:
@@ -162,6 +170,9 @@ def _signature(document: Any, report: Report, words: Wording) -> None:
         if at == 0:
             paragraph.paragraph_format.space_before = Pt(36)
         _run(paragraph, text)
+    source = _paragraph(document, LEFT_, None)
+    source.paragraph_format.space_before = Pt(18)
+    _run(source, provenance(report, words), size=8)
 
 
 def _caption(document: Any, text: str) -> None:
@@ -190,6 +201,7 @@ def _table(
 ) -> None:  # fmt: skip
     made = document.add_table(rows=0, cols=len(columns), style="Table Grid")
     made.alignment, made.autofit = WD_TABLE_ALIGNMENT.CENTER, False
+    style = _cell_style(document, size)
     whole = sum(column.width for column in columns)
     widths = [int(width * column.width / whole) for column in columns]
     for at, one in enumerate(widths):
@@ -197,14 +209,14 @@ def _table(
     head = _add_row(made, widths)
     _repeat(head)
     for cell, column in zip(head, columns, strict=True):
-        _fill(cell, column.title, size, CENTER, shade="E3E9F1", font=HEAD)
+        _fill(cell, column.title, style, CENTER, shade="E3E9F1", font=HEAD)
     for row in rows:
         for cell, value, column in zip(_add_row(made, widths), row, columns, strict=True):
-            _fill(cell, words.shown(value, column.kind), size, RIGHT_ if column.kind in RIGHT else LEFT_)
+            _fill(cell, words.shown(value), style, RIGHT_ if column.kind in RIGHT else LEFT_)
     if total:
         for cell, value, column in zip(_add_row(made, widths), total, columns, strict=True):
             align = RIGHT_ if column.kind in RIGHT and not isinstance(value, str) else LEFT_
-            _fill(cell, words.shown(value, column.kind), size, align, shade="EEF2F7", font=HEAD)
+            _fill(cell, words.shown(value), style, align, shade="EEF2F7", font=HEAD)
 
 
 def _add_row(made: Any, widths: list[int]) -> list[Any]:
@@ -223,10 +235,21 @@ def _repeat(cells: list[Any]) -> None:
     cells[0]._tc.getparent().get_or_add_trPr().append(header)
 
 
-def _fill(cell: Any, text: str, size: float, align: Any, shade: str = "", font: str = TEXT) -> None:
+def _cell_style(document: Any, size: float) -> Any:
+    """A style of table text: an empty cell is as high as a full one."""
+    name = f"Cell {size:g}"
+    if name not in [style.name for style in document.styles]:
+        style = document.styles.add_style(name, WD_STYLE_TYPE.PARAGRAPH)
+        style.font.size = Pt(size)
+        style.paragraph_format.space_before = style.paragraph_format.space_after = Pt(2)
+    return document.styles[name]
+
+
+def _fill(cell: Any, text: str, style: Any, align: Any, shade: str = "", font: str = TEXT) -> None:
     paragraph = cell.paragraphs[0]
-    paragraph.alignment = align
-    _run(paragraph, text, font, size)
+    paragraph.style, paragraph.alignment = style, align
+    cell.vertical_alignment = WD_CELL_VERTICAL_ALIGNMENT.CENTER
+    _run(paragraph, text, font)
     if shade:
         shading = OxmlElement("w:shd")
         for name, value in (("val", "clear"), ("color", "auto"), ("fill", shade)):
@@ -248,6 +271,6 @@ def _footer(section: Any, report: Report, words: Wording) -> None:
             mark.text = text
         run._element.append(mark)
     _run(numbers, " —", size=12)
-    source = section.footer.add_paragraph()
-    source.alignment = CENTER
-    _run(source, provenance(report, words), size=7)
+    name = section.footer.add_paragraph()
+    name.alignment = CENTER
+    _run(name, report.name, size=7)

@@ -48,13 +48,16 @@ class Asked:
         checks: Sequence[Check],
         chart: Curve | Bars | None = None,
         number: str = "",
+        closing: str = "",
     ) -> Report:
         """The report with what all of them say: whether the period has ended, and what it was made from."""
         last_on = business_date(history.last_at)
-        open_note = [words("报告期尚未结束，数据截至%(day)s。", day=words.date(last_on))] if last_on < self.period.end else []
+        open_note = words("报告期尚未结束，数据截至%(day)s。", day=words.date(last_on))
+        notes = [open_note] if last_on < self.period.end else []
         source = Source(self.scheme.id, self.scheme.version, history.ends_at, history.last_event, history.last_at)
         return Report(
             name=self.name, title=title, office=office, number=number, addressee=addressee,
-            paragraphs=(*paragraphs, *open_note), tables=tuple(tables), chart=chart, checks=tuple(checks),
+            paragraphs=(*paragraphs, *notes), closing=closing, tables=tuple(tables),
+            chart=chart, checks=tuple(checks),
             signed_on=last_on, source=source,
         )  # fmt: skip

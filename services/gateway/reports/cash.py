@@ -35,8 +35,9 @@ class Movement:
 def movements(history: History, period: Period | None = None) -> list[Movement]:
     """Every movement booked in a period (or ever), in order."""
     payees = {
-        event.disbursement_id: event.payee
-        for _, event in history.of(pool.CompensationInstructed, pool.SubsidyInstructed, pool.FeeInstructed)
+        one.event.disbursement_id: one.event.payee
+        for one in history.happened
+        if isinstance(one.event, pool.CompensationInstructed | pool.SubsidyInstructed | pool.FeeInstructed)
     }
     return [
         _movement(happened, event, payees)
@@ -46,25 +47,25 @@ def movements(history: History, period: Period | None = None) -> list[Movement]:
 
 
 def _movement(happened: Happened, event: pool.PoolEvent, payees: dict[str, str]) -> Movement:
-    group, fen, party, about, uscc, bank_ref = "", 0, "", "", "", ""
+    def moved(group: str, fen: int, bank_ref: str, party: str = "", about: str = "", uscc: str = "") -> Movement:
+        return Movement(happened.position, event.on, group, fen, party, about, uscc, bank_ref)
+
     match event:
         case pool.CapitalInjected():
-            group, fen, party, bank_ref = "capital", event.amount, event.source, event.bank_ref
+            return moved("capital", event.amount, event.bank_ref, party=event.source)
         case pool.IncomeBooked():
-            group, fen, about, bank_ref = "income", event.amount, event.period, event.bank_ref
+            return moved("income", event.amount, event.bank_ref, about=event.period)
         case pool.FundsBooked():
-            group, fen, about, bank_ref = event.purpose, event.amount, event.loan_no, event.bank_ref
-            uscc = event.uscc
+            return moved(event.purpose, event.amount, event.bank_ref, about=event.loan_no, uscc=event.uscc)
         case pool.CompensationSettled():
-            group, fen, party, about, bank_ref = "compensation", -event.amount, event.payee, event.loan_no, event.bank_ref
-            uscc = event.uscc
+            return moved("compensation", -event.amount, event.bank_ref, event.payee, event.loan_no, event.uscc)
         case pool.SubsidySettled():
-            party = payees.get(event.disbursement_id, event.uscc)
-            group, fen, about, bank_ref, uscc = "subsidy", -event.amount, event.policy_no, event.bank_ref, event.uscc
+            payee = payees.get(event.disbursement_id, event.uscc)
+            return moved("subsidy", -event.amount, event.bank_ref, payee, event.policy_no, event.uscc)
         case pool.FeeSettled():
-            party = payees.get(event.disbursement_id, "")
-            group, fen, about, bank_ref = "fee", -event.amount, str(event.year), event.bank_ref
-    return Movement(happened.position, event.on, group, fen, party, about, uscc, bank_ref)
+            payee = payees.get(event.disbursement_id, "")
+            return moved("fee", -event.amount, event.bank_ref, payee, str(event.year))
+    raise TypeError(f"{type(event).__name__} moves no cash")
 
 
 def total_fen(moved: Iterable[Movement], *groups: str) -> int:
@@ -85,9 +86,8 @@ def cash_checks(history: History, period: Period, words: Wording) -> tuple[Check
     for group in (*IN, *OUT):
         positions = {one.position for one in moved if one.group == group}
         if positions:
-            checks.append(
-                Check(words.word("movement", group), total_fen(moved, group), ledger_fen(history.lines, "cash", positions))
-            )
+            booked = ledger_fen(history.lines, "cash", positions)
+            checks.append(Check(words.word("movement", group), total_fen(moved, group), booked))
     if (last := last_figures(history, period.end)) is not None:
         checks.append(Check(words("期末余额与资金池状态"), last.cash, after_end))
     return tuple(checks)
@@ -113,12 +113,12 @@ def fund_curve(history: History, begin: date, end: date, words: Wording) -> Curv
         begin=begin,
         end=end,
         series=(
-            Series(words("可用余额"), tuple((on, points[on].balance) for on in sorted(points))),
-            Series(words("代偿累计"), tuple((on, points[on].counter) for on in sorted(points))),
+            Series(_capital(words("可用余额")), tuple((on, points[on].balance) for on in sorted(points))),
+            Series(_capital(words("代偿累计")), tuple((on, points[on].counter) for on in sorted(points))),
         ),
         limits=(
-            Limit(words("重启线"), newest.resume_line, 0),
-            Limit(words("暂停线"), newest.pause_line, 1),
+            Limit(_capital(words("重启线")), newest.resume_line, 0),
+            Limit(_capital(words("暂停线")), newest.pause_line, 1),
         ),
     )
 
@@ -133,6 +133,10 @@ def trial_balance(history: History, period: Period) -> Sequence[tuple[str, int, 
         debit, credit = sum(a for a in amounts if a > 0), -sum(a for a in amounts if a < 0)
         found.append((account, opening, debit, credit, opening + debit - credit))
     return found
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _next(day: date) -> date:

@@ -1,6 +1,6 @@
 """Charts of reports as SVG: one drawing for PDF and, as a picture, for Word."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from html import escape
 
@@ -9,10 +9,11 @@ from services.gateway.reports.wording import Wording, yuan
 from shared.calendar import add_months
 
 WIDTH, HEIGHT = 720, 300
-LEFT, RIGHT, TOP, BOTTOM = 58, 196, 14, 30
+LEFT, TOP, BOTTOM = 58, 30, 30
 COLOURS = ("#1d4e89", "#b3541e")
 INK, FAINT = "#333333", "#d9dde3"
 FONT = "Noto Sans CJK SC"
+_DASHED = ' stroke-dasharray="6 4"'
 
 
 def svg(chart: Curve | Bars, words: Wording) -> str:
@@ -33,6 +34,11 @@ def _line(x1: float, y1: float, x2: float, y2: float, stroke: str, more: str = "
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}"{more}/>'
 
 
+def _length(text: str) -> float:
+    """About how wide a text is."""
+    return sum(12.2 if ch > "ÿ" else 6.9 for ch in text)
+
+
 def _step_fen(highest: int) -> int:
     """The distance of grid lines: 1, 2 or 5 times a power of ten, four to eight of them."""
     step = 100
@@ -47,33 +53,36 @@ def _curve(chart: Curve, words: Wording) -> str:
     step = _step_fen(highest)
     top = -(-highest // step) * step
     days = max((chart.end - chart.begin).days, 1)
+    ends = [(one.label, one.points[-1][1], at) for at, one in enumerate(chart.series)]
+    ends += [(one.label, one.fen, one.judges) for one in chart.limits]
+    edge = WIDTH - 20 - max(_length(f"{label} {yuan(fen)}") for label, fen, _ in ends)
 
     def x(day: date) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (day - chart.begin).days / days
+        return LEFT + (edge - LEFT) * (day - chart.begin).days / days
 
     def y(fen: int) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (top - fen) / top
 
     parts = []
     for fen in range(0, top + 1, step):
-        parts.append(_line(LEFT, y(fen), WIDTH - RIGHT, y(fen), FAINT))
+        parts.append(_line(LEFT, y(fen), edge, y(fen), FAINT))
         parts.append(_text(LEFT - 6, y(fen) + 4, f"{fen // 1_000_000:,}" if step >= 1_000_000 else yuan(fen), "end"))
     for month in _months(chart.begin, chart.end):
         parts.append(_line(x(month), HEIGHT - BOTTOM, x(month), HEIGHT - BOTTOM + 4, INK))
         parts.append(_text(x(month), HEIGHT - BOTTOM + 18, f"{month:%Y-%m}", "middle"))
-    labels = []
     for at, series in enumerate(chart.series):
-        parts.append(_steps(series.points, x, y, x(chart.end), COLOURS[at]))
-        labels.append((y(series.points[-1][1]), f"{series.label} {yuan(series.points[-1][1])}", COLOURS[at]))
+        parts.append(_steps(series.points, x, y, edge, COLOURS[at]))
     for limit in chart.limits:
-        parts.append(_line(LEFT, y(limit.fen), WIDTH - RIGHT, y(limit.fen), COLOURS[limit.judges], ' stroke-dasharray="6 4"'))
-        labels.append((y(limit.fen), f"{limit.label} {yuan(limit.fen)}", COLOURS[limit.judges]))
-    parts += [_text(WIDTH - RIGHT + 8, at + 4, text, fill=colour) for at, text, colour in _apart(labels)]
-    parts.append(_text(LEFT - 6, HEIGHT - 6, words("万元") if step >= 1_000_000 else words("元"), "end", "#666666"))
+        parts.append(_line(LEFT, y(limit.fen), edge, y(limit.fen), COLOURS[limit.judges], _DASHED))
+    labels = [(y(fen), f"{label} {yuan(fen)}", COLOURS[at]) for label, fen, at in ends]
+    parts += [_text(edge + 8, at + 4, text, fill=colour) for at, text, colour in _apart(labels)]
+    parts.append(_text(LEFT - 6, TOP - 14, words("万元") if step >= 1_000_000 else words("元"), "end", "#666666"))
     return _document(HEIGHT, parts)
 
 
-def _steps(points: Sequence[tuple[date, int]], x, y, end: float, colour: str) -> str:  # type: ignore[no-untyped-def]
+def _steps(
+    points: Sequence[tuple[date, int]], x: Callable[[date], float], y: Callable[[int], float], end: float, colour: str
+) -> str:
     path = f"M{x(points[0][0]):.1f} {y(points[0][1]):.1f}"
     for day, fen in points[1:]:
         path += f"H{x(day):.1f}V{y(fen):.1f}"
@@ -98,8 +107,8 @@ def _apart(labels: Sequence[tuple[float, str, str]]) -> list[tuple[float, str, s
 
 
 def _bars(chart: Bars, words: Wording) -> str:
-    left, right, thick, gap = 170, 150, 20, 12
-    height = TOP + len(chart.bars) * (thick + gap) + 10
+    left, right, thick, gap, above = 170, 150, 20, 12, 6
+    height = above + len(chart.bars) * (thick + gap) + 10
     highest = max([value for _, value in chart.bars] + ([chart.limit[1]] if chart.limit else []) + [1])
 
     def length(value: int) -> float:
@@ -108,17 +117,17 @@ def _bars(chart: Bars, words: Wording) -> str:
     def shown(value: int) -> str:
         return yuan(value) if chart.kind == "money" else f"{value:,}"
 
-    parts = [_line(left, TOP, left, height - 10, INK)]
+    parts = [_line(left, above, left, height - 10, INK)]
     for at, (label, value) in enumerate(chart.bars):
-        top = TOP + at * (thick + gap) + gap / 2
-        short = label if len(label) <= 24 else label[:23] + "…"
+        top = above + at * (thick + gap) + gap / 2
+        short = label if _length(label) < left - 12 else label[:12] + "…"
         parts.append(_text(left - 8, top + 15, short, "end"))
         bar = f'x="{left}" y="{top:.1f}" width="{max(length(value), 0):.1f}" height="{thick}"'
         parts.append(f'<rect {bar} fill="{COLOURS[0]}"/>')
         parts.append(_text(left + length(value) + 8, top + 15, shown(value)))
     if chart.limit:
         at_x = left + length(chart.limit[1])
-        parts.append(_line(at_x, TOP, at_x, height - 10, COLOURS[1], ' stroke-dasharray="6 4"'))
+        parts.append(_line(at_x, above, at_x, height - 10, COLOURS[1], _DASHED))
         parts.append(_text(at_x + 6, height - 2, f"{chart.limit[0]} {shown(chart.limit[1])}", fill=COLOURS[1]))
         height += 10
     return _document(height, parts)

@@ -48,17 +48,17 @@ def build(history: History, asked: Asked, words: Wording) -> Report:
         *_not_in_it(left_out, waiting, words),
         *_effect(history, asked, items, words),
         *_consent(consented, words),
-        words("妥否，请批示。"),
     ]  # fmt: skip
     return asked.report(
         history, words, title=title, office=words.organisation("drc"), addressee=words.organisation("government"),
         paragraphs=paragraphs, checks=checks, chart=_by_payee(items, words), number="request",
-        tables=(_payees(items, words), _list(items, words), _rejected(left_out, words)),
+        closing=words("妥否，请批示。"),
+        tables=[_payees(items, words), _list(items, words), *([_rejected(left_out, words)] if left_out else [])],
     )  # fmt: skip
 
 
 def _document(words: Wording) -> str:
-    return words.scheme.name.removesuffix("资金") + "实施方案" if words.language == "zh" else words.scheme.name
+    return words.fund.removesuffix("资金") + "实施方案" if words.language == "zh" else words.fund
 
 
 def _items(history: History, batch: list[Loan]) -> list[Item]:
@@ -127,9 +127,8 @@ def _payees(items: list[Item], words: Wording) -> Table:
     rows: list[Row] = []
     for payee in payees:
         ones = [item for item in items if item.loan.cover.payee == payee]
-        rows.append(
-            (words.organisation(payee), len(ones), Money(sum(o.verified_fen for o in ones)), Money(sum(o.fen for o in ones)))
-        )
+        verified, total = sum(item.verified_fen for item in ones), sum(item.fen for item in ones)
+        rows.append((words.organisation(payee), len(ones), Money(verified), Money(total)))
     columns = (
         Column(words("收款机构"), width=28), Column(words("笔数"), "count", 8),
         Column(words("核定本金（元）"), "money", 20), Column(words("代偿金额（元）"), "money", 20),
@@ -148,13 +147,13 @@ def _list(items: list[Item], words: Wording) -> Table:
         for at, item in enumerate(items, 1)
     ]  # fmt: skip
     columns = (
-        Column(words("序号"), "count", 6), Column(words("企业"), width=28), Column(words("统一社会信用代码"), width=22),
+        Column(words("序号"), "count", 7), Column(words("企业"), width=28), Column(words("统一社会信用代码"), width=24),
         Column(words("贷款编号"), width=14), Column(words("收款机构"), width=18), Column(words("推荐单位"), width=16),
-        Column(words("申请金额"), "money", 17), Column(words("核定本金"), "money", 17), Column(words("代偿比例"), "ratio", 9),
+        Column(words("申请金额"), "money", 17), Column(words("核定本金"), "money", 17),
+        Column(words("代偿比例"), "ratio", 9),
         Column(words("扣减"), "ratio", 8), Column(words("代偿金额"), "money", 17), Column(words("已到账"), "money", 17),
     )  # fmt: skip
-    made = with_total(words("代偿项目明细表（单位：元）"), columns, rows, words("合计"))
-    return made
+    return with_total(words("代偿项目明细表（单位：元）"), columns, rows, words("合计"))
 
 
 def _rejected(left_out: list[Loan], words: Wording) -> Table:

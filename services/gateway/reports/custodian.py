@@ -1,5 +1,6 @@
 """The custodian's half-year and annual report: balances, income, payouts and fees of the period (二(二)2)."""
 
+from collections.abc import Sequence
 from datetime import date
 
 from services.gateway.reports.asked import Asked
@@ -26,14 +27,15 @@ def build(history: History, asked: Asked, words: Wording) -> Report:
     opening = history.balance_fen("cash", period.begin)
     received, paid = total_fen(moved, *IN), -total_fen(moved, *OUT)
     balance = trial_balance(history, period)
-    checks = (*cash_checks(history, period, words), Check(words("各科目期末余额之和"), sum(row[4] for row in balance), 0))
+    zero = Check(words("各科目期末余额之和"), sum(row[4] for row in balance), 0)
+    checks = (*cash_checks(history, period, words), zero)
     office = words.organisation(custodian_of(history)) or words("资金托管机构")
     title = words("%(period)s风险补偿资金托管报告", period=words.period(period))
     paragraphs = [
         words(
             "现将%(period)s%(fund)s托管情况报告如下。本期期初余额%(opening)s元，收入%(received)s元，支出%(paid)s元，"
             "期末余额%(closing)s元。",
-            period=words.period(period), fund=words.scheme.name, opening=yuan(opening), received=yuan(received),
+            period=words.period(period), fund=words.fund, opening=yuan(opening), received=yuan(received),
             paid=yuan(paid), closing=yuan(opening + received - paid),
         ),
         *_state(history, asked, words),
@@ -91,9 +93,10 @@ def _statements(history: History, asked: Asked, words: Wording) -> list[str]:
     if not compared:
         return [words("本期没有对账记录。")]
     differing = sum(isinstance(event, pool.StatementMismatch) for event in compared)
+    counts = {"count": len(compared), "differing": differing}
     if differing:
-        return [words("本期对账%(count)s次，其中%(differing)s次不符，详见附表。", count=len(compared), differing=differing)]
-    return [words("本期对账%(count)s次，托管账户余额与账簿全部相符。", count=len(compared))]
+        return [words("本期对账%(count)s次，其中%(differing)s次不符，详见附表。", **counts)]
+    return [words("本期对账%(count)s次，托管账户余额与账簿全部相符。", **counts)]
 
 
 def _comparisons(history: History, asked: Asked) -> list[pool.StatementReconciled | pool.StatementMismatch]:
@@ -109,17 +112,20 @@ def _summary(moved: list[Movement], opening: int, words: Wording) -> Table:
     for groups, label in ((IN, "收入合计"), (OUT, "支出合计")):
         for group in groups:
             ones = [one for one in moved if one.group == group]
-            rows.append(("　" + words.word("movement", group), len(ones), Money(abs_out(total_fen(ones, group), group))))
+            rows.append((f"　{words.word('movement', group)}", len(ones), _shown(ones, group)))
         both = [one for one in moved if one.group in groups]
-        rows.append((words(label), len(both), Money(abs_out(total_fen(both, *groups), groups[0]))))
+        rows.append((words(label), len(both), _shown(both, *groups)))
     closing = Money(opening + sum(one.fen for one in moved))
-    columns = (Column(words("项目"), width=28), Column(words("笔数"), "count", 8), Column(words("金额（元）"), "money", 20))
+    columns = (
+        Column(words("项目"), width=28), Column(words("笔数"), "count", 8), Column(words("金额（元）"), "money", 20),
+    )  # fmt: skip
     return Table(words("资金收支表"), columns, tuple(rows), (words("期末余额"), None, closing), annex=False)
 
 
-def abs_out(fen: int, group: str) -> int:
+def _shown(moved: list[Movement], *groups: str) -> Money:
     """Payments stand in a table as positive amounts."""
-    return -fen if group in OUT else fen
+    total = total_fen(moved, *groups)
+    return Money(-total if groups[0] in OUT else total)
 
 
 def _months(history: History, asked: Asked, words: Wording) -> Table:
@@ -131,7 +137,7 @@ def _months(history: History, asked: Asked, words: Wording) -> Table:
         ins, outs = total_fen(ones, *IN), -total_fen(ones, *OUT)
         rows.append((f"{last:%Y-%m}", Money(opening), Money(ins), Money(outs), Money(opening + ins - outs)))
     names = ("期初余额", "收入", "支出", "期末余额")
-    columns = (Column(words("月份"), width=10), *(Column(words(name), "money", 18) for name in names))
+    columns = (Column(words("月份"), width=13), *(Column(words(name), "money", 18) for name in names))
     return Table(words("分月收支表"), columns, tuple(rows), annex=False)
 
 
@@ -146,7 +152,8 @@ def _payments(moved: list[Movement], words: Wording) -> Table:
     ]  # fmt: skip
     columns = (
         Column(words("记账日期"), "day", 12), Column(words("类别"), width=12), Column(words("收款单位"), width=24),
-        Column(words("贷款、保单或年度"), width=18), Column(words("企业"), width=28), Column(words("银行流水号"), width=16),
+        Column(words("贷款、保单或年度"), width=18), Column(words("企业"), width=28),
+        Column(words("银行流水号"), width=16),
         Column(words("金额（元）"), "money", 18),
     )  # fmt: skip
     return with_total(words("支出明细表"), columns, rows, words("合计"))
@@ -163,7 +170,8 @@ def _receipts(moved: list[Movement], words: Wording) -> Table:
     ]  # fmt: skip
     columns = (
         Column(words("记账日期"), "day", 12), Column(words("类别"), width=14), Column(words("来源或企业"), width=28),
-        Column(words("贷款或期间"), width=18), Column(words("银行流水号"), width=16), Column(words("金额（元）"), "money", 18),
+        Column(words("贷款或期间"), width=18), Column(words("银行流水号"), width=16),
+        Column(words("金额（元）"), "money", 18),
     )  # fmt: skip
     return with_total(words("收入明细表"), columns, rows, words("合计"))
 
@@ -178,11 +186,11 @@ def _compared(history: History, asked: Asked, words: Wording) -> Table:
     return Table(words("对账情况表"), columns, tuple(rows))
 
 
-def _accounts(balance: object, words: Wording) -> Table:
+def _accounts(balance: Sequence[tuple[str, int, int, int, int]], words: Wording) -> Table:
     rows: list[Row] = []
-    for account, opening, debit, credit, closing in balance:  # type: ignore[attr-defined]
+    for account, opening, debit, credit, closing in balance:
         head, _, rest = account.partition(":")
-        name = words.word("account", head) + (f"：{words.word('value', rest)}" if rest else "")
+        name = words.word("books", head) + (f"：{words.word('value', rest)}" if rest else "")
         rows.append((name, account, Money(opening), Money(debit), Money(credit), Money(closing)))
     names = ("期初余额", "本期借方", "本期贷方", "期末余额")
     columns = (

@@ -15,8 +15,10 @@ from shared.contracts.base import Event
 
 # The status that an event gives a case, as the API says it: referral's and review's side of it.
 _REFERRAL: dict[type[Event], str] = {
-    referral.EnterpriseReferred: "referred", referral.ReferralAmended: "referred", referral.ReferralReturned: "returned",
-    referral.EnterpriseAdmitted: "admitted", referral.ReferralRefused: "refused", referral.ReferralWithdrawn: "withdrawn",
+    referral.EnterpriseReferred: "referred", referral.ReferralAmended: "referred",
+    referral.ReferralReturned: "returned",
+    referral.EnterpriseAdmitted: "admitted", referral.ReferralRefused: "refused",
+    referral.ReferralWithdrawn: "withdrawn",
     referral.ReferralClosed: "closed",
 }  # fmt: skip
 _REVIEW: dict[type[Event], str] = {
@@ -92,7 +94,8 @@ def build(history: History, asked: Asked, words: Wording) -> Report:
     known = asked.scheme.organisations.get(asked.organisation)
     counted = known is not None and known.kind == "department"
     wanted = asked.scheme.policy(GatewayPolicy).referrals_per_quarter
-    paragraphs = [_outcome(ones, asked, words), *_quota(len(ones), wanted, counted, words), *_flag(history, asked, words)]
+    quota = _quota(len(ones), wanted, counted, words)
+    paragraphs = [_outcome(ones, asked, words), *quota, *_flag(history, asked, words)]
     mine = [loan for one in own for loan in one.loans]
     title = words("%(office)s%(period)s企业推荐情况表",
                   office=words.organisation(asked.organisation), period=words.period(asked.period))  # fmt: skip
@@ -148,7 +151,10 @@ def _statuses(ones: list[Referral], words: Wording) -> Table:
     for code in codes:
         some = [one for one in ones if one.status == code]
         rows.append((words.word("status", code), len(some), Money(sum(one.need_fen for one in some))))
-    columns = (Column(words("状态"), width=20), Column(words("家数"), "count", 10), Column(words("融资需求（元）"), "money", 20))
+    columns = (
+        Column(words("状态"), width=20), Column(words("家数"), "count", 10),
+        Column(words("融资需求（元）"), "money", 20),
+    )  # fmt: skip
     return with_total(words("推荐结果汇总表"), columns, rows, words("合计"), annex=False)
 
 
@@ -162,8 +168,9 @@ def _list(ones: list[Referral], words: Wording) -> Table:
         for at, one in enumerate(ones, 1)
     ]  # fmt: skip
     columns = (
-        Column(words("序号"), "count", 6), Column(words("企业"), width=28), Column(words("统一社会信用代码"), width=22),
-        Column(words("推荐日期"), "day", 12), Column(words("领域"), width=14), Column(words("融资需求"), "money", 17),
+        Column(words("序号"), "count", 7), Column(words("企业"), width=28), Column(words("统一社会信用代码"), width=24),
+        Column(words("推荐日期"), "day", 12), Column(words("领域"), width=14),
+        Column(words("融资需求"), "money", 17),
         Column(words("状态"), width=12), Column(words("风险等级"), width=10), Column(words("放款本金"), "money", 17),
         Column(words("已代偿"), "money", 17),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.tables import events, ledger_entries
@@ -75,17 +75,16 @@ class History:
         return sum(one.fen for one in self.lines if one.account == account and (until is None or one.on < until))
 
 
-async def last_position(connection: AsyncConnection, scheme: str) -> int:
-    """The position of a scheme's newest event; 0 when there is none."""
-    query = select(func.max(events.c.position)).where(events.c.scheme == scheme)
-    return int((await connection.execute(query)).scalar() or 0)
+async def last_moment(connection: AsyncConnection, scheme: str) -> Any:
+    """A scheme's newest event: its position, id and time; None while there is none."""
+    query = select(events.c.position, events.c.id, events.c.at).where(events.c.scheme == scheme)
+    return (await connection.execute(query.order_by(events.c.position.desc()).limit(1))).one_or_none()
 
 
 async def read_history(connection: AsyncConnection, scheme: str, ends_at: int, told: Told) -> History:
     """Read events and ledger up to a position; ``told`` hears how far it is, in percent."""
-    last = (
-        await connection.execute(select(events.c.id, events.c.at).where(events.c.position == ends_at))
-    ).one_or_none()
+    ending = select(events.c.id, events.c.at).where(events.c.scheme == scheme, events.c.position == ends_at)
+    last = (await connection.execute(ending)).one_or_none()
     if last is None:
         raise LookupError(f"there is no event at position {ends_at}")
     query = select(events.c.position, events.c.id, events.c.at, events.c.service, events.c.type, events.c.data).where(
@@ -104,7 +103,7 @@ async def read_history(connection: AsyncConnection, scheme: str, ends_at: int, t
     return History(ends_at, last.id, last.at, tuple(happened), await _lines(connection, scheme, ends_at))
 
 
-def _parsed(rows: Sequence[Row[Any]]) -> list[Happened]:
+def _parsed(rows: Sequence[Any]) -> list[Happened]:
     return [
         Happened(row.position, row.id, row.at, EVENTS[row.service, row.type].model_validate_json(json.dumps(row.data)))
         for row in rows

@@ -29,7 +29,8 @@ def _agreement(history: History, mine: str, words: Wording) -> list[str]:
     signed = [event for _, event in history.of(review.AgreementSigned) if event.institution == mine]
     if not signed:
         return []
-    return [words("合作协议有效期%(begin)s至%(end)s。", begin=words.date(signed[-1].valid_from), end=words.date(signed[-1].valid_to))]
+    begin, end = words.date(signed[-1].valid_from), words.date(signed[-1].valid_to)
+    return [words("合作协议有效期%(begin)s至%(end)s。", begin=begin, end=end)]
 
 
 def _sums(loans: list[Loan], asked: Asked, words: Wording) -> str:
@@ -93,7 +94,8 @@ def _claims(loans: list[Loan], words: Wording) -> Table:
     columns = (
         Column(words("贷款编号"), width=14), Column(words("企业"), width=24), Column(words("受理日期"), "day", 12),
         Column(words("分类"), width=9), Column(words("核查批次"), width=10), Column(words("申请金额"), "money", 16),
-        Column(words("核定本金"), "money", 16), Column(words("核准代偿"), "money", 16), Column(words("待兑付"), "money", 16),
+        Column(words("核定本金"), "money", 16), Column(words("核准代偿"), "money", 16),
+        Column(words("待兑付"), "money", 16),
         Column(words("状态"), width=10), Column(words("理由"), width=20),
     )  # fmt: skip
     return with_total(words("代偿申请明细表（单位：元）"), columns, rows, words("合计"))
@@ -110,7 +112,8 @@ def _paid(loans: list[Loan], asked: Asked, words: Wording) -> Table:
     ]  # fmt: skip
     columns = (
         Column(words("记账日期"), "day", 12), Column(words("贷款编号"), width=14), Column(words("企业"), width=28),
-        Column(words("收款机构"), width=20), Column(words("银行流水号"), width=16), Column(words("到账金额"), "money", 18),
+        Column(words("收款机构"), width=20), Column(words("银行流水号"), width=16),
+        Column(words("到账金额"), "money", 18),
         Column(words("按协议归本机构"), "money", 18),
     )  # fmt: skip
     return with_total(words("代偿到账明细表（单位：元）"), columns, rows, words("合计"))
@@ -148,7 +151,8 @@ def _subsidies(history: History, asked: Asked, words: Wording) -> Table:
     ]  # fmt: skip
     columns = (
         Column(words("保单号"), width=18), Column(words("贷款编号"), width=14), Column(words("企业"), width=28),
-        Column(words("缴费日期"), "day", 12), Column(words("保费"), "money", 16), Column(words("申请补贴"), "money", 16),
+        Column(words("缴费日期"), "day", 12), Column(words("保费"), "money", 16),
+        Column(words("申请补贴"), "money", 16),
         Column(words("已拨付"), "money", 16),
     )  # fmt: skip
     return with_total(words("保费补贴明细表（单位：元）"), columns, rows, words("合计"))

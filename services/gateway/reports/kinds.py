@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.gateway.auth.callers import INSTITUTIONS, Caller
-from services.gateway.auth.permissions import may
 from services.gateway.reports import (
     compensation_request,
     custodian,
@@ -48,9 +47,3 @@ KINDS = {
 def own(caller: Caller, kind: Kind) -> str:
     """The organisation that a caller's reports of a kind are forced to be about; empty when any may be asked for."""
     return caller.organisation if caller.kind in kind.about else ""
-
-
-def readable(caller: Caller, kind: str, organisation: str) -> bool:
-    """Whether a caller may read a report: its kind by role, and its own where the kind is about organisations."""
-    known = KINDS.get(kind)
-    return known is not None and may(caller, f"reports.{kind}") and own(caller, known) in ("", organisation)

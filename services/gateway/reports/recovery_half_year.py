@@ -41,7 +41,8 @@ def build(history: History, asked: Asked, words: Wording) -> Report:
     return asked.report(
         history, words, title=title, office=words.organisation("drc"), addressee=words.organisation("government"),
         paragraphs=paragraphs, checks=money_checks(history, loans, words, period), chart=_chart(loans, asked, words),
-        number="report", tables=(_institutions(loans, asked, words), _list(loans, asked, words), *_closing(loans, asked, words)),
+        number="report", closing=words("特此报告。"),
+        tables=(_institutions(loans, asked, words), _list(loans, asked, words), *_closing(loans, asked, words)),
     )  # fmt: skip
 
 
@@ -94,7 +95,8 @@ def _list(loans: list[Loan], asked: Asked, words: Wording) -> Table:
             words.enterprise(loan.cover.uscc), loan.cover.loan_no, words.organisation(loan.cover.payee),
             Money(_paid_fen(loan, asked)), Money(loan.collected_fen(end, begin)), Money(loan.collected_fen(end)),
             Money(loan.share_fen(end)), Money(loan.returned_fen("recovery", end, begin)),
-            Money(loan.returned_fen("recovery", end)), Money(loan.overdue_fen), words.word("recovery", loan.recovery_status),
+            Money(loan.returned_fen("recovery", end)), Money(loan.overdue_fen),
+            words.word("recovery", loan.recovery_status),
         )
         for loan in loans
     ]  # fmt: skip
@@ -123,9 +125,10 @@ def _closing(loans: list[Loan], asked: Asked, words: Wording) -> list[Table]:
     ]  # fmt: skip
     found = []
     if written:
-        columns = (
+        columns: tuple[Column, ...] = (
             Column(words("批准日期"), "day", 12), Column(words("企业"), width=28), Column(words("贷款编号"), width=14),
-            Column(words("依据"), width=18), Column(words("裁定文号"), width=24), Column(words("核销金额（元）"), "money", 18),
+            Column(words("依据"), width=18), Column(words("裁定文号"), width=24),
+            Column(words("核销金额（元）"), "money", 18),
         )  # fmt: skip
         found.append(with_total(words("核销情况表"), columns, written, words("合计")))
     if returned:

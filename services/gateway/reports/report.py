@@ -116,6 +116,7 @@ class Report:
     number: str
     addressee: str
     paragraphs: tuple[str, ...]
+    closing: str
     tables: tuple[Table, ...]
     chart: Curve | Bars | None
     checks: tuple[Check, ...]

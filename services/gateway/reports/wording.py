@@ -9,14 +9,16 @@ from decimal import Decimal
 from services.gateway.console.words import say, word
 from services.gateway.reports.history import History
 from services.gateway.reports.period import Period
-from services.gateway.reports.report import Cell, CellKind, Money
+from services.gateway.reports.report import Cell, Money
 from shared.contracts import referral, review
 from shared.money import format_yuan
 from shared.scheme.loader import Scheme
 from shared.scheme.refusals import Language
 
 # Somebody may have typed a person's identity number into a reason or a name: a report never shows one.
-_IDENTITY = re.compile(r"(?<![0-9A-Za-z])[1-8][0-9]{5}(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])[0-3][0-9]{4}[0-9Xx](?![0-9A-Za-z])")
+_IDENTITY = re.compile(
+    r"(?<![0-9A-Za-z])[1-8][0-9]{5}(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])[0-3][0-9]{4}[0-9Xx](?![0-9A-Za-z])"
+)
 _ORDINALS = {1: ("一", "first"), 2: ("二", "second"), 3: ("三", "third"), 4: ("四", "fourth")}
 
 
@@ -45,6 +47,11 @@ class Wording:
     def word(self, context: str, code: object) -> str:
         """The word for a code."""
         return word(self.language, context, code)
+
+    @property
+    def fund(self) -> str:
+        """The fund's name; a scheme has one in its own language only."""
+        return self.scheme.name if self.language == "zh" else self("风险补偿资金")
 
     def organisation(self, identifier: str | None) -> str:
         """An organisation's name, else its id."""
@@ -78,7 +85,7 @@ class Wording:
         """A date as it is written in a text."""
         return f"{day.year}年{day.month}月{day.day}日" if self.language == "zh" else f"{day.day} {day:%B %Y}"
 
-    def shown(self, cell: Cell, kind: CellKind = "text") -> str:
+    def shown(self, cell: Cell) -> str:
         """A cell as text, for formats that have no typed cells."""
         match cell:
             case None:

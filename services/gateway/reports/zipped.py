@@ -1,4 +1,4 @@
-"""Office files are zip archives that carry the time of their writing: rewritten without it they are equal when equal."""
+"""Office files are zip archives that carry the time of their writing: without it, equal content is equal bytes."""
 
 from io import BytesIO
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
