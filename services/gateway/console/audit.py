@@ -16,6 +16,7 @@ from services.gateway.console.ledger import day_of
 from services.gateway.console.shell import Shell
 from services.gateway.queries import trail
 from services.gateway.queries.disclosure import disclosed, secret_votes
+from services.gateway.queries.enterprises import names_of
 from services.gateway.queries.events import receipts_of
 from shared.contracts.registry import COMMANDS, EVENTS, PARTNER_EVENTS
 
@@ -47,12 +48,14 @@ def _events(shell: Shell, router: APIRouter) -> None:
         async with reading(shell.service) as connection:
             found = await trail.trail(connection, caller.scheme.id, **asked, **days, limit=PAGE, cursor=cursor or None)
             data = await _disclosed(connection, caller, found.items)
+            names = await names_of(connection, caller.scheme.id, (row.subject for row in found.items))
         return await shell.page(
             request,
             caller,
             "audit/events.html",
             found=found,
             data=data,
+            names_by_code=names,
             asked={**asked, **days},
             types=sorted({name for _, name in EVENTS}),
             services=trail.SERVICES,

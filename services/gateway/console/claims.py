@@ -106,7 +106,7 @@ async def _batch_page(shell: Shell, request: Request, caller: Caller, half: str)
 
 
 def _tally(shown: list[claims.Claim]) -> dict[str, int]:
-    names = ("claimed_fen", "base_fen", "verified_fen", "amount_fen")
+    names = ("claimed_fen", "verified_fen", "amount_fen")
     return {name: sum(getattr(one, name) for one in shown) for name in names}
 
 

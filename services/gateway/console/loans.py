@@ -10,7 +10,9 @@ from services.gateway.api.resources import Cursor, Filter, reading
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import needs
 from services.gateway.console.claims import statement_rows
+from services.gateway.console.documents import kinds_of
 from services.gateway.console.shell import Shell
+from services.gateway.documents.queries import document_list
 from services.gateway.queries import claims, fund_history, loans, pool, trail
 from services.gateway.queries.disclosure import secret_votes
 from services.gateway.queries.enterprises import names_of
@@ -62,7 +64,9 @@ def routes(shell: Shell) -> APIRouter:
                 raise Problem(404, "unknown", "loan", {"loan_no": loan_no[:64]}, scheme=caller.scheme)
             found = await _about(connection, caller, loan)
             found |= await _to_file(shell, connection, caller, loan)
-        return await shell.page(request, caller, "loans/loan.html", loan=loan, claim=loan.claim or {}, **found)
+            found["documents"] = (await document_list(connection, caller, loan.loan_no)).items
+        about = {"about": loan.loan_no, "document_kinds": kinds_of(caller)}
+        return await shell.page(request, caller, "loans/loan.html", loan=loan, claim=loan.claim or {}, **found, **about)
 
     return router
 

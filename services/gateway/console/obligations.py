@@ -12,6 +12,7 @@ from services.gateway.auth.permissions import may, needs
 from services.gateway.console.shell import Shell
 from services.gateway.queries.obligations import obligation_list
 from services.gateway.views import ObligationView
+from shared.calendar import half_end
 
 REPORTS = {
     "custodian": ("custodian_half_year", "custodian_annual"),
@@ -58,15 +59,15 @@ def routes(shell: Shell) -> APIRouter:
 
 
 def _by_month(found: Sequence[ObligationView]) -> list[tuple[str, list[ObligationView]]]:
-    """Newest month first; within it what is overdue, then due, then done."""
-    newest = sorted(found, key=lambda one: f"{one.due_on:%Y-%m}", reverse=True)
-    months = groupby(newest, key=lambda one: f"{one.due_on:%Y-%m}")
-    return [
-        (month, sorted(part, key=lambda one: (STATES.index(one.state), one.due_on, one.kind, one.organisation)))
-        for month, part in months
-    ]
+    """Months with something overdue first, then what comes, then what is all done; so too within a month."""
+    dated = sorted(found, key=lambda one: (one.due_on, one.kind, one.organisation))
+    months = [(month, list(part)) for month, part in groupby(dated, key=lambda one: f"{one.due_on:%Y-%m}")]
+    whole = [(month, sorted(part, key=lambda one: STATES.index(one.state))) for month, part in months]
+    return sorted(whole, key=lambda month: STATES.index(month[1][0].state))
 
 
 def _may_file(one: ObligationView, caller: Caller, today: date) -> bool:
+    """Reports of the caller's own that are not filed, of periods that are over."""
     own = one.organisation == caller.organisation and one.kind in REPORTS.get(caller.kind, ())
-    return own and one.state != "done" and may(caller, "FileReport")
+    ends = half_end(one.period) if "H" in one.period else date(int(one.period[:4]), 12, 31)
+    return own and ends < today and one.state != "done" and may(caller, "FileReport")

@@ -46,8 +46,10 @@ async def trail(
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[Any]:
-    """Events newest first; ``about`` is any business id, or an event's own id."""
+    """Events newest first, days passing only when asked for; ``about`` is any business id, or an event's own id."""
     query = select(events).where(events.c.scheme == scheme)
+    if not (about or kind or service):
+        query = query.where(events.c.type != "BusinessDayStarted")
     if about:
         query = query.where(or_(events.c.about.contains([about]), events.c.position == _own(scheme, about)))
     if kind:
