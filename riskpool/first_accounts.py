@@ -5,7 +5,6 @@ from pathlib import Path
 from sqlalchemy import NullPool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from riskpool.scenario.story import load_story
 from riskpool.stack import Stack
 from services.gateway.auth.first_accounts import seed
 from shared.scheme.loader import load_scheme
@@ -24,6 +23,8 @@ async def make_first_accounts(stack: Stack, demo: bool) -> str | None:
 
 def _institutions() -> dict[str, list[str]]:
     """Institutions that sign an agreement in the demo, by scheme."""
+    from riskpool.scenario.story import load_story  # only for the demo: it reads the whole contract
+
     story = load_story(Path(__file__).parent / "scenarios" / "first-year.yaml")
     signed = [str(step.fields["institution"]) for step in story.steps if step.do == "SignAgreement"]
     return {story.scheme: signed}

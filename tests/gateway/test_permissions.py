@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from riskpool.scenario.codes import synthetic_uscc
 from services.gateway.api.problems import Problem
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import ACTIONS, KINDS, ROLES, may, needs
@@ -20,7 +21,9 @@ from shared.clock import Clock
 from shared.contracts.registry import COMMANDS, PARTNER_EVENTS
 from shared.messaging.tables import institutions
 from shared.scheme.loader import load_scheme
+from tests.gateway.conftest import Gateway
 from tests.gateway.console import application, person, signed_in, text_of
+from tests.gateway.test_commands_api import enterprise
 
 SCHEME = load_scheme("yanqing")
 AGENCIES = "drc finance government department township"
@@ -274,3 +277,34 @@ def _pages(kind: str) -> set[str]:
     hidden = {"case", "documents", "permissions", "users", "tokens"}
     looked = {one[5:] for one in ACTIONS if one.startswith("page.") and expected(kind, "officer", one)}
     return looked - hidden
+
+
+# -- the operator over the API -----------------------------------------------------------------------------------
+
+CLOSED = ("/pool", "/ledger/entries", "/ledger/accounts", "/quota/high", "/institutions", "/institutions/bank-a")
+CLOSED += ("/departments", "/departments/scitech", "/obligations", "/events", "/progress", "/documents?about=X")
+EMPTY = ("/cases", "/loans", "/disbursements", "/recoveries", "/receipts")
+
+
+def test_the_operator_reads_no_enterprises_data_over_the_api(signed: Gateway) -> None:
+    uscc = synthetic_uscc(77_777)
+    with signed.client("scitech") as department:
+        referral = enterprise(uscc=uscc, letter_no="运维 1 号")
+        referred = department.post("/commands/ReferEnterprise", json=referral, headers={"Riskpool-Time": "2026-01-12"})
+        assert referred.status_code == 200, referred.text
+    signed.settle()
+    with signed.client("operator") as client:
+        assert {path: client.get(path).status_code for path in CLOSED} == dict.fromkeys(CLOSED, 403)
+        assert {path: client.get(path).json()["items"] for path in EMPTY} == {path: [] for path in EMPTY}
+        assert client.get(f"/cases/{uscc}").status_code == 404
+        assert client.get("/scheme").status_code == 200
+        body = {"uscc": uscc, "decision": "admit"}
+        assert client.post("/commands/ScreenReferral", json=body).status_code == 403
+        event = {"uscc": uscc, "reason": "x"}
+        assert client.post("/partner-events/FinancingDeclined", json=event).status_code == 403
+        assert client.post("/business-day", json={"date": "2026-01-13"}).status_code == 403
+
+
+def test_the_api_takes_no_cookie(signed: Gateway) -> None:
+    with httpx.Client(base_url=signed.url, cookies={"riskpool": "x"}) as client:
+        assert client.get("/v1/schemes/yanqing/cases").status_code == 401

@@ -9,18 +9,18 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.auth import passwords
-from services.gateway.auth.people import set_roles
 from services.gateway.queries.organisations import OPERATOR
-from services.gateway.tables import accounts
+from services.gateway.tables import accounts, memberships
 from shared.scheme.loader import Scheme
 
 # Besides one account of every organisation: people by whom duties can be separated, and readers.
 EXTRA: Final = (
-    ("drc-officer", "drc", ("officer",)),
-    ("finance-officer", "finance", ("officer",)),
-    ("auditor", "drc", ("auditor",)),
-    (OPERATOR, OPERATOR, ("officer", "admin")),
+    ("drc-officer", "经办员", "drc", ("officer",)),
+    ("finance-officer", "经办员", "finance", ("officer",)),
+    ("auditor", "审计员", "drc", ("auditor",)),
+    (OPERATOR, "运维员", OPERATOR, ("officer", "admin")),
 )
+NAME: Final = "初始账号"
 WHOLE: Final = ("officer", "head", "admin")
 
 
@@ -36,12 +36,13 @@ async def seed(
     password = passwords.made()
     hashed = await passwords.hash_of(password)
     for number, scheme in enumerate(schemes):
-        wanted = [(one.id, one.id, WHOLE) for one in scheme.organisations.values()]
-        wanted += [(one, one, WHOLE) for one in sorted(set(institutions.get(scheme.id, ())))]
-        wanted += [one for one in EXTRA if one[1] in scheme.organisations or one[1] == OPERATOR]
-        for login, organisation, roles in wanted:
+        whole = [*scheme.organisations, *sorted(set(institutions.get(scheme.id, ())))]
+        wanted = [(one, NAME, one, WHOLE) for one in whole]
+        wanted += [one for one in EXTRA if one[2] in scheme.organisations or one[2] == OPERATOR]
+        for login, name, organisation, roles in wanted:
             full = login if number == 0 else f"{login}@{scheme.id}"
-            row = {"id": secrets.token_hex(8), "login": full, "name": full, "password_hash": hashed}
+            row = {"id": secrets.token_hex(8), "login": full, "name": name, "password_hash": hashed}
             await connection.execute(insert(accounts).values(**row, must_change=True))
-            await set_roles(connection, row["id"], scheme.id, organisation, roles)
+            place = {"account": row["id"], "scheme": scheme.id, "organisation": organisation}
+            await connection.execute(insert(memberships).values(**place, roles=list(roles)))
     return password

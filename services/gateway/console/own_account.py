@@ -1,5 +1,6 @@
 """One's own account: the password, the sessions that are open, and the organisation one works for."""
 
+import re
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -8,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from services.gateway.api.problems import Problem
 from services.gateway.auth import passwords, people, sessions
 from services.gateway.auth.callers import Caller
+from services.gateway.auth.permissions import ROLES
 from services.gateway.auth.record import keep
 from services.gateway.auth.settings import SignInSettings
 from services.gateway.auth.signin import SignIn, memberships_of
@@ -16,6 +18,9 @@ from services.gateway.console.shell import Shell
 from services.gateway.console.signing_in import agent_of, explained
 
 SAVED = ("password", "session", "sessions")
+_BROWSER = re.compile(r"(Edg|OPR|Firefox|Chrome|Version)/(\d+)")
+_SYSTEM = re.compile(r"Windows|Android|iPhone|iPad|Mac OS X|Linux")
+_NAMES = {"Edg": "Edge", "OPR": "Opera", "Version": "Safari"}
 
 
 def routes(shell: Shell, settings: SignInSettings, door: SignIn) -> APIRouter:
@@ -41,6 +46,8 @@ def _look(router: APIRouter, shell: Shell, settings: SignInSettings) -> None:
             caller,
             "account/account.html",
             session=request.state.session,
+            own_roles=[role for role in ROLES if role in caller.roles],
+            browser_of=browser_of,
             held=[one for one in held if one.scheme in shell.service.schemes],
             schemes=shell.service.schemes,
             opened=opened,
@@ -53,7 +60,9 @@ def _password(router: APIRouter, shell: Shell, settings: SignInSettings, door: S
     async def show(request: Request, caller: Caller, status: int = 200, **problem: Any) -> Response:
         shown = {"problem": None, "fault": None, "explained": explained, "shortest": passwords.SHORTEST} | problem
         session = request.state.session
-        return await shell.page(request, caller, "account/password.html", status=status, session=session, **shown)
+        # Who must first choose a password has no use for the navigation yet.
+        seen = None if session.must_change else caller
+        return await shell.page(request, seen, "account/password.html", status=status, session=session, **shown)
 
     @router.get(sessions.CHANGE_PASSWORD)
     async def ask_password(request: Request, caller: Caller = shell.signed_in) -> Response:
@@ -111,3 +120,13 @@ def _membership(router: APIRouter, shell: Shell, settings: SignInSettings) -> No
         answer = RedirectResponse("/", 303)
         sessions.set_cookie(answer, request, settings, cookie)
         return answer
+
+
+def browser_of(agent: str) -> str:
+    """A browser's name, version and system as a person knows them, else what it calls itself."""
+    named = {name: version for name, version in _BROWSER.findall(agent)}
+    first = next((name for name in ("Edg", "OPR", "Firefox", "Chrome", "Version") if name in named), None)
+    if first is None:
+        return agent or "—"
+    system = _SYSTEM.search(agent)
+    return " · ".join(filter(None, (f"{_NAMES.get(first, first)} {named[first]}", system and system[0])))
