@@ -45,7 +45,7 @@ def add(
     async def work(connection: AsyncConnection) -> bool:
         known = await people.account_of(connection, wanted)
         account = known.id if known else await people.add(connection, wanted, name or wanted, password)
-        await people.set_roles(connection, account, scheme, organisation, role)
+        await people.set_roles(connection, str(account), scheme, organisation, role)
         return known is None
 
     if not in_database(data, work):

@@ -37,7 +37,7 @@ async def seed(
     hashed = await passwords.hash_of(password)
     for number, scheme in enumerate(schemes):
         whole = [*scheme.organisations, *sorted(set(institutions.get(scheme.id, ())))]
-        wanted = [(one, NAME, one, WHOLE) for one in whole]
+        wanted: list[tuple[str, str, str, tuple[str, ...]]] = [(one, NAME, one, WHOLE) for one in whole]
         wanted += [one for one in EXTRA if one[2] in scheme.organisations or one[2] == OPERATOR]
         for login, name, organisation, roles in wanted:
             full = login if number == 0 else f"{login}@{scheme.id}"

@@ -26,8 +26,8 @@ async def add(
     hashed = await passwords.hash_of(password) if password else None
     row = {"id": identifier, "login": login, "name": name, "password_hash": hashed}
     made = insert(accounts).values(**row, must_change=must_change and password is not None)
-    made = made.on_conflict_do_nothing(index_elements=["login"]).returning(accounts.c.id)
-    found: str | None = (await connection.execute(made)).scalar_one_or_none()
+    untaken = made.on_conflict_do_nothing(index_elements=["login"]).returning(accounts.c.id)
+    found: str | None = (await connection.execute(untaken)).scalar_one_or_none()
     return found
 
 

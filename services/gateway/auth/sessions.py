@@ -191,8 +191,9 @@ def signed_in(service: Service) -> Callable[[Request], Awaitable[Caller]]:
 
 async def _caller(service: Service, session: Session) -> Caller:
     scheme = service.schemes[session.scheme]
-    if session.organisation in scheme.organisations:
-        kind = scheme.organisations[session.organisation].kind
+    agency = scheme.organisations.get(session.organisation)
+    if agency is not None:
+        kind: str = agency.kind
     else:
         async with service.engine.connect() as connection:
             kind = await kind_of(connection, scheme, session.organisation)

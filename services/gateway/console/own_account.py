@@ -13,6 +13,7 @@ from services.gateway.auth.permissions import ROLES
 from services.gateway.auth.record import keep
 from services.gateway.auth.settings import SignInSettings
 from services.gateway.auth.signin import SignIn, memberships_of
+from services.gateway.auth.tokens import sha256_of
 from services.gateway.console.doing import posted_fields
 from services.gateway.console.shell import Shell
 from services.gateway.console.signing_in import agent_of, explained
@@ -51,7 +52,7 @@ def _look(router: APIRouter, shell: Shell, settings: SignInSettings) -> None:
             held=[one for one in held if one.scheme in shell.service.schemes],
             schemes=shell.service.schemes,
             opened=opened,
-            this=sessions.sha256_of(sessions.cookie_of(request, settings)),
+            this=sha256_of(sessions.cookie_of(request, settings)),
             saved=saved if saved in SAVED else "",
         )
 
