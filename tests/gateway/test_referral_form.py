@@ -145,6 +145,8 @@ async def test_documents_of_a_case_are_listed_and_uploaded(clerk: httpx.AsyncCli
     assert answer.status_code == 422 and "a.exe" in answer.json()["detail"]
     answer = await clerk.post("/documents", data={"about": USCC, "kind": "tax"}, headers=wanted)
     assert answer.status_code == 422
+    answer = await clerk.post("/documents", data={**sent, "kind": "tax"}, files=[("file", ("a.pdf", b"MZ"))])
+    assert answer.status_code == 422 and f'href="/cases/{USCC}"' in answer.text and "a.docx" in answer.text
 
 
 # -- the whole way, on running services

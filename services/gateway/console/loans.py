@@ -65,8 +65,8 @@ def routes(shell: Shell) -> APIRouter:
             found = await _about(connection, caller, loan)
             found |= await _to_file(shell, connection, caller, loan)
             found["documents"] = (await document_list(connection, caller, loan.loan_no)).items
-        about = {"about": loan.loan_no, "document_kinds": kinds_of(caller)}
-        return await shell.page(request, caller, "loans/loan.html", loan=loan, claim=loan.claim or {}, **found, **about)
+        found |= {"about": loan.loan_no, "document_kinds": kinds_of(caller)}
+        return await shell.page(request, caller, "loans/loan.html", loan=loan, claim=loan.claim or {}, **found)
 
     return router
 
