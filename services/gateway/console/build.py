@@ -1,27 +1,40 @@
 """The console put onto the gateway's application: its pages, its static files, its refusals as pages."""
 
-from importlib import import_module
-
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from services.gateway.api.events import Feed
 from services.gateway.api.problems import Present, Problem
+from services.gateway.console import (
+    account,
+    audit,
+    cases,
+    claims,
+    documents,
+    doing,
+    explain,
+    financing,
+    live,
+    loans,
+    obligations,
+    organisations,
+    pool,
+    recoveries,
+    referral,
+    reports,
+    review,
+    scheme,
+    worklist,
+)
 from services.gateway.console.doing import back_of, posted_fields
 from services.gateway.console.shell import ROOM, Shell
 from shared.messaging.service import Service
 
-# While rooms are being built: those that are there.
-_NAMES = (
-    "account worklist cases referral review financing claims loans pool recoveries obligations "
-    "organisations documents reports scheme audit doing explain live"
-)
-AREAS = [
-    import_module(f"services.gateway.console.{name}")
-    for name in _NAMES.split()
-    if (ROOM / f"{name}.py").exists()
-]
+AREAS = (
+    account, worklist, cases, referral, review, financing, claims, loans, pool, recoveries, obligations,
+    organisations, documents, reports, scheme, audit, doing, explain, live,
+)  # fmt: skip
 
 
 def build_console(app: FastAPI, service: Service, feed: Feed) -> Shell:
