@@ -271,12 +271,12 @@ def first_year() -> list[tuple[date, Event]]:
     return story.told
 
 
-async def take(connection: AsyncConnection, told: list[tuple[date, Event]]) -> None:
+async def take(connection: AsyncConnection, told: list[tuple[date, Event]], first_id: int = 1) -> None:
     """Project the events, each on its day."""
     for place, (on, event) in enumerate(told):
         name = type(event).__name__
         envelope = Envelope(
-            specversion="1.0", id=str(uuid.UUID(int=place + 1)), source=f"/services/{event.service}",
+            specversion="1.0", id=str(uuid.UUID(int=place + first_id)), source=f"/services/{event.service}",
             type=type_of(name),
             subject=event.about, time=datetime.combine(on, time(9), SHANGHAI) + timedelta(seconds=place), scheme=SCHEME,
             correlationid=event.case, data=event.model_dump(mode="json"),
