@@ -5,6 +5,8 @@ const edited = (section) => section.contains(document.activeElement) && document
   || section.querySelector("form[data-edited]") !== null || section.querySelector("details[data-touched][open]") !== null;
 
 // -- live sections: the stream says which topics have news; the page is asked again and those sections are put in place
+// (a form's key is new each time it is made, and what is unfolded is the reader's: neither is news)
+const bare = (section) => section.innerHTML.replace(/ name="_key" value="[^"]*"| open=""/g, "");
 let waiting = new Set();
 let asking = false;
 async function refresh() {
@@ -19,7 +21,7 @@ async function refresh() {
     for (const section of live()) {
       const next = section.id && fresh.getElementById(section.id);
       const told = section.dataset.live.split(" ").some((topic) => topics.has(topic));
-      if (!next || !told || edited(section) || next.innerHTML === section.innerHTML) continue;
+      if (!next || !told || edited(section) || bare(next) === bare(section)) continue;
       const opened = [...section.querySelectorAll("details")].map((one) => one.open);
       section.replaceChildren(...next.childNodes);
       section.querySelectorAll("details").forEach((one, at) => { one.open = opened[at] ?? one.open; });
