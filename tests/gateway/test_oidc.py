@@ -339,3 +339,17 @@ async def test_without_a_provider_there_is_no_such_way(engine: AsyncEngine) -> N
     async with browser(application(engine)) as client:
         assert "/sign-in/provider" not in (await client.get("/sign-in")).text
         assert (await client.get("/sign-in/provider")).status_code == 404
+
+
+async def test_a_person_without_a_password_here_is_not_asked_for_one(
+    engine: AsyncEngine, issuer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await person(engine, "li", "drc", "officer")
+    async with engine.begin() as connection:
+        await connection.execute(accounts.update().values(password_hash=None))
+    async with browser(configured(monkeypatch, engine, issuer)) as client:
+        assert (await sign_in(client, "li")).status_code == 401
+        await client.get(await at_provider(client, "1"))
+        page = (await client.get("/account")).text
+        assert "/account/password" not in page and "统一身份认证" in page
+        assert (await client.get("/account/password")).headers["location"] == "/account"

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.gateway.auth import passwords
+from services.gateway.auth.throttle import MOST_ADDRESSES, Throttle
 from services.gateway.auth.tokens import sha256_of
 from services.gateway.tables import accounts, actions, sessions
 from tests.gateway.console import HOST, PASSWORD, LateClock, application, browser, person, sign_in, signed_in, text_of
@@ -228,3 +229,11 @@ def test_what_may_be_chosen_as_a_password(password: str, fault: str | None) -> N
 def test_made_passwords_may_be_chosen_and_differ() -> None:
     made = {passwords.made() for _ in range(50)}
     assert len(made) == 50 and not any(passwords.fault_of(one, "drc") for one in made)
+
+
+def test_counting_addresses_needs_no_more_memory_than_it_was_given() -> None:
+    throttle, now = Throttle(), LateClock().now()
+    for number in range(MOST_ADDRESSES + 10):
+        throttle.failed(f"2001:db8::{number:x}", now)
+    assert len(throttle._failed) == MOST_ADDRESSES
+    assert throttle.wait("2001:db8::1", now) is None

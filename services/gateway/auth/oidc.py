@@ -136,7 +136,7 @@ def _claims(
         nonce={"essential": True, "value": attempt.nonce},
     )
     try:
-        claims = jwt.decode(token, KeySet.import_key_set(keys), algorithms=list(ALGORITHMS)).claims  # type: ignore[arg-type]
+        claims = jwt.decode(token, KeySet.import_key_set(keys), algorithms=ALGORITHMS).claims  # type: ignore[arg-type]
         rules.validate(claims)
     except (JoseError, ValueError, KeyError, TypeError) as error:
         raise ProviderError("the identity token is not valid") from error

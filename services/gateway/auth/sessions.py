@@ -21,6 +21,8 @@ from shared.messaging.service import Service
 
 SEEN_EVERY = timedelta(minutes=1)
 KEPT = timedelta(days=90)
+_HAS_PASSWORD = accounts.c.password_hash.is_not(None).label("has_password")
+_PERSON = (accounts.c.login, accounts.c.name, accounts.c.must_change, _HAS_PASSWORD)
 CHANGE_PASSWORD = "/account/password"
 SIGN_IN = "/sign-in"
 # Pages that a person who must first choose a password may still reach.
@@ -38,6 +40,7 @@ class Session:
     organisation: str
     roles: frozenset[str]
     must_change: bool
+    has_password: bool
     seen_at: datetime
 
 
@@ -63,7 +66,7 @@ async def session_of(
         memberships, and_(*(memberships.c[name] == sessions.c[name] for name in ("account", "scheme", "organisation")))
     )
     query = (
-        select(sessions, accounts.c.login, accounts.c.name, accounts.c.must_change, memberships.c.roles)
+        select(sessions, *_PERSON, memberships.c.roles)
         .select_from(person)
         .where(
             sessions.c.sha256 == sha256_of(token),
@@ -76,7 +79,7 @@ async def session_of(
     if row is None:
         return None
     who = (row.account, row.login, row.name, row.scheme, row.organisation)
-    return Session(*who, frozenset(row.roles), row.must_change, row.seen_at)
+    return Session(*who, frozenset(row.roles), row.must_change, row.has_password, row.seen_at)
 
 
 def _alive(now: datetime, settings: SignInSettings) -> tuple[ColumnElement[bool], ...]:
@@ -149,7 +152,7 @@ def _cookie_name(request: Request, settings: SignInSettings) -> str:
 
 
 async def person_of(service: Service, request: Request, settings: SignInSettings) -> Session | None:
-    """Who sent a request; the idle limit is pushed on by what a person asks for, not by sections that refresh."""
+    """Who sent a request; the idle limit is pushed on by what a person asks for, not by a page that looks for news."""
     token, now = cookie_of(request, settings), service.clock.now()
     if not token:
         return None
@@ -157,7 +160,8 @@ async def person_of(service: Service, request: Request, settings: SignInSettings
         session = await session_of(connection, token, now, settings)
     if session is None or session.scheme not in service.schemes:
         return None
-    if now - session.seen_at >= SEEN_EVERY and request.headers.get("x-requested-with") != "live":
+    asked_by_page = request.url.path == "/live" or request.headers.get("x-requested-with") == "live"
+    if now - session.seen_at >= SEEN_EVERY and not asked_by_page:
         async with service.engine.begin() as connection:
             await see(connection, token, now)
     return session

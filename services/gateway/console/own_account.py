@@ -67,6 +67,8 @@ def _password(router: APIRouter, shell: Shell, settings: SignInSettings, door: S
 
     @router.get(sessions.CHANGE_PASSWORD)
     async def ask_password(request: Request, caller: Caller = shell.signed_in) -> Response:
+        if not request.state.session.has_password:
+            return RedirectResponse("/account", 303)
         return await show(request, caller)
 
     @router.post(sessions.CHANGE_PASSWORD)
@@ -74,6 +76,8 @@ def _password(router: APIRouter, shell: Shell, settings: SignInSettings, door: S
         posted = await posted_fields(request)
         current, chosen, repeated = (posted.get(name, [""])[0] for name in ("old", "new", "again"))
         session, now = request.state.session, shell.service.clock.now()
+        if not session.has_password:
+            return RedirectResponse("/account", 303)
         fault = passwords.fault_of(chosen, session.login)
         fault = fault or ("same" if chosen == current else "repeat" if chosen != repeated else None)
         if fault:

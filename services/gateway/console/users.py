@@ -73,7 +73,7 @@ def _change(router: APIRouter, shell: Shell) -> None:
         roles = _roles(await posted_fields(request))
         async with shell.service.engine.begin() as connection:
             user = await _own(connection, caller, login)
-            if not roles or (user.id == caller.account and "admin" not in roles):
+            if not roles or user.id == caller.account:
                 return await _page(shell, request, caller, 422, fault="self" if roles else "roles")
             await people.set_roles(connection, user.id, caller.scheme.id, caller.organisation, roles)
             await keep(connection, caller, shell.service.clock.now(), "users.roles", login)
