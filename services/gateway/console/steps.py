@@ -41,8 +41,7 @@ def steps_of(case: CaseView, loan: LoanView | None) -> list[Step]:
     """The step bar of a case; after the loan only a default leads further."""
     at, state = _place(case, loan)
     place = STEPS.index(at)
-    marks: list[State] = ["done"] * place + [state] + [""] * (len(STEPS) - place - 1)
-    return [Step(name, mark) for name, mark in zip(STEPS, marks, strict=True)]
+    return [Step(name, "done" if n < place else state if n == place else "") for n, name in enumerate(STEPS)]
 
 
 def _place(case: CaseView, loan: LoanView | None) -> tuple[str, State]:
