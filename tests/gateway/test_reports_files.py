@@ -31,7 +31,7 @@ from services.gateway.reports.report import Unreconciled
 from services.gateway.tables import ledger_entries
 from shared.money import format_yuan
 from shared.scheme.loader import load_scheme
-from tests.gateway.report_story import A, B, C, IDENTITY, LOANS, NAMES, PAID, VERIFIED, Story, first_year, take
+from tests.gateway.report_story import IDENTITY, LOANS, NAMES, PAID, VERIFIED, A, B, C, Story, first_year, take
 from tests.gateway.story import SCHEME
 
 YANQING = load_scheme(SCHEME)
@@ -61,7 +61,9 @@ class Past:
     connection: AsyncConnection
     ends_at: int
 
-    async def made(self, kind: str, period: str, organisation: str = "", language: Any = "zh", form: str = "xlsx") -> Made:
+    async def made(
+        self, kind: str, period: str, organisation: str = "", language: Any = "zh", form: str = "xlsx"
+    ) -> Made:
         async def told(percent: int) -> None:
             assert 0 <= percent <= 100
 
@@ -71,7 +73,8 @@ class Past:
     async def sheets(self, *asked: str, **how: Any) -> dict[str, list[list[Any]]]:
         """The workbook's sheets as rows of values, by name without the number."""
         book = load_workbook(BytesIO((await self.made(*asked, **how)).content))
-        return {re.sub(r"^\d+ ", "", sheet.title): [list(row) for row in sheet.iter_rows(values_only=True)] for sheet in book}
+        rows = {sheet.title: [list(row) for row in sheet.iter_rows(values_only=True)] for sheet in book}
+        return {re.sub(r"^\d+ ", "", title): shown for title, shown in rows.items()}
 
 
 @pytest.fixture
@@ -238,7 +241,8 @@ async def test_a_name_like_a_formula_stays_a_name(past: Past) -> None:
 async def test_cells_are_typed_and_the_head_stays_in_view(past: Past) -> None:
     book = load_workbook(BytesIO((await past.made("recovery_half_year", "2026H2")).content))
     sheet = next(one for one in book if "追偿项目" in one.title)
-    assert sheet.freeze_panes == "A2" and sheet.print_title_rows == "$1:$1" and sheet.page_setup.orientation == "landscape"
+    assert sheet.freeze_panes == "A2" and sheet.print_title_rows == "$1:$1"
+    assert sheet.page_setup.orientation == "landscape"
     assert sheet["D2"].data_type == "n" and sheet["D2"].number_format == "#,##0.00"
 
 

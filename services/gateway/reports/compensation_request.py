@@ -40,9 +40,10 @@ def build(history: History, asked: Asked, words: Wording) -> Report:
     title = words("关于%(period)s风险补偿资金代偿的请示", period=words.period(asked.period))
     paragraphs = [
         words(
-            "按照《%(scheme)s》三(六)的规定，我委组织风险等级评定单位对%(period)s提出的%(claims)s笔代偿申请进行了集中核查，"
+            "按照《%(scheme)s》%(clause)s的规定，我委组织风险等级评定单位对%(period)s提出的%(claims)s笔代偿申请进行了集中核查，"
             "审核通过%(items)s笔，核定本金%(verified)s元，按照代偿比例计算代偿金额共计%(total)s元。",
-            scheme=_document(words), period=words.period(asked.period), claims=len(batch), items=len(items),
+            scheme=_document(words), clause=words.scheme.clause("batch.consent"), period=words.period(asked.period),
+            claims=len(batch), items=len(items),
             verified=yuan(sum(item.verified_fen for item in items)), total=yuan(total),
         ),
         *_not_in_it(left_out, waiting, words),
@@ -100,7 +101,7 @@ def _effect(history: History, asked: Asked, items: list[Item], words: Wording) -
         open=yuan(open_fen), after=yuan(after),
     )  # fmt: skip
     if after >= figures.pause_line:
-        said += words("，达到暂停线，超出部分按三(八)暂缓兑付。")
+        said += words("，达到暂停线，超出部分按%(clause)s暂缓兑付。", clause=words.scheme.clause("pool.pause"))
     else:
         said += words("，距暂停线%(left)s元。", left=yuan(figures.pause_line - after))
     return [said]

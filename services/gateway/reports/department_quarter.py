@@ -134,8 +134,9 @@ def _flag(history: History, asked: Asked, words: Wording) -> list[str]:
     if not flags:
         return [words("本年度推荐企业未出现需提示考核的代偿情况。")]
     names = words("、").join(words.enterprise(uscc) for uscc in flags[-1].enterprises)
-    return [words("%(year)s年推荐企业已出现%(count)s家代偿（%(names)s），按四(一)提示考核。",
-                  year=asked.period.year, count=len(flags[-1].enterprises), names=names)]  # fmt: skip
+    return [words("%(year)s年推荐企业已出现%(count)s家代偿（%(names)s），按%(clause)s提示考核。",
+                  year=asked.period.year, count=len(flags[-1].enterprises), names=names,
+                  clause=asked.scheme.clause("department.flag"))]  # fmt: skip
 
 
 def _by_quarter(own: list[Referral], period: Period, wanted: int | None, words: Wording) -> Bars:

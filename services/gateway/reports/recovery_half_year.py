@@ -23,9 +23,10 @@ def build(history: History, asked: Asked, words: Wording) -> Report:
     overdue = [loan for loan in loans if loan.overdue_fen]
     paragraphs = [
         words(
-            "按照三(七)的规定，现将%(period)s代偿项目追偿情况报告如下。截至期末，累计代偿%(loans)s笔、%(paid)s元，"
+            "按照%(clause)s的规定，现将%(period)s代偿项目追偿情况报告如下。截至期末，累计代偿%(loans)s笔、%(paid)s元，"
             "累计返还资金池%(ever)s元，占累计代偿的%(share)s。",
-            period=words.period(period), loans=len(loans), paid=yuan(paid), ever=yuan(ever), share=_share(ever, paid),
+            clause=words.scheme.clause("report.recovery"), period=words.period(period),
+            loans=len(loans), paid=yuan(paid), ever=yuan(ever), share=_share(ever, paid),
         ),
         words(
             "本期各金融机构共追回%(collected)s元，应返还资金池%(due)s元，实际到账%(remitted)s元；收回补偿资金%(clawed)s元；"
