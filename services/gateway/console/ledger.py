@@ -16,6 +16,7 @@ from services.gateway.console.shell import Shell, page_language
 from services.gateway.console.words import word
 from services.gateway.queries import ledger
 from services.gateway.views import EntryView
+from shared.money import format_yuan
 from shared.scheme.refusals import Language
 
 PAGE, ALL = 100, 100_000
@@ -96,6 +97,6 @@ def _heads(language: Language) -> list[str]:
 def _row(entry: EntryView, language: Language) -> list[Cell]:
     account, _, detail = entry.account.partition(":")
     named = word(language, "account", account) + (f" {word(language, 'value', detail)}" if detail else "")
-    yuan = Decimal(abs(entry.amount)) / 100
+    yuan = Decimal(format_yuan(abs(entry.amount)))
     debit, credit = (yuan, None) if entry.amount > 0 else (None, yuan)
     return [entry.on, word(language, "event", entry.cause), entry.about, named, debit, credit, entry.event_id]

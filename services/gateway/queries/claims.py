@@ -6,11 +6,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import ColumnElement, Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.queries.loans import STATUS, loan_list, loans_of
-from services.gateway.tables import events, loans
+from services.gateway.tables import cases, events, loans
 from services.gateway.views import LoanView
 from shared.calendar import half_of
 from shared.clock import business_date
@@ -143,11 +143,22 @@ def _after(batch: Batch, row: Row[Any]) -> Batch:
             )
 
 
+def _seen_by(party: str | None) -> list[ColumnElement[bool]]:
+    """Claims that an institution sees: of loans that it takes part in, and those that it verifies as a seat."""
+    if party is None:
+        return []
+    seat = select(cases.c.uscc).where(
+        cases.c.scheme == loans.c.scheme, cases.c.uscc == loans.c.uscc, cases.c.seats.has_key(party)
+    )
+    own = (loans.c[name] == party for name in ("lender", "payee", "guarantor", "insurer"))
+    return [or_(*own, seat.exists())]
+
+
 async def waiting(connection: AsyncConnection, scheme: str, party: str | None) -> dict[str, list[LoanView]]:
     """Accepted claims that no batch holds yet, by the half-year of their acceptance."""
     loose = loans.c.claim["half"].astext.is_(None)
     found: dict[str, list[LoanView]] = {}
-    for loan in await loans_of(connection, scheme, party, loans.c.claim_status == "claimed", loose):
+    for loan in await loans_of(connection, scheme, None, loans.c.claim_status == "claimed", loose, *_seen_by(party)):
         accepted = date.fromisoformat((loan.claim or {})["accepted_on"])
         found.setdefault(half_of(accepted), []).append(loan)
     return dict(sorted(found.items(), reverse=True))
@@ -164,7 +175,7 @@ async def tallies(connection: AsyncConnection, scheme: str, party: str | None) -
     """What each batch's claims add up to; ``party`` counts its own."""
     found: dict[str, Tally] = {}
     held = (loans.c.claim_status.is_not(None), loans.c.claim["half"].astext.is_not(None))
-    for loan in await loans_of(connection, scheme, party, *held):
+    for loan in await loans_of(connection, scheme, None, *held, *_seen_by(party)):
         claim = loan.claim or {}
         before = found.get(claim["half"], Tally())
         verified = loan.status not in ("claimed", "rejected")
@@ -195,7 +206,8 @@ async def claims_of(
     """Claims on these loans in the order of acceptance, the votes of open rounds hidden from all but their seat."""
     if not loan_nos:
         return []
-    found = await loans_of(connection, scheme, party, loans.c.loan_no.in_(tuple(loan_nos)), loans.c.claim.is_not(None))
+    held = (loans.c.loan_no.in_(tuple(loan_nos)), loans.c.claim.is_not(None))
+    found = await loans_of(connection, scheme, None, *held, *_seen_by(party))
     history = await _history(connection, scheme, [loan.loan_no for loan in found])
     withheld = await reductions(connection, scheme)
     claims = [_claim(loan, history.get(loan.loan_no, []), withheld, viewer) for loan in found]
