@@ -1,7 +1,6 @@
 """Audit: events of anything with cause and effect, who did what when, and the receipts of partner events."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -46,7 +45,9 @@ def _events(shell: Shell, router: APIRouter) -> None:
         caller.needs_agency()
         asked, days = _asked(request, "about", "kind", "service")
         async with reading(shell.service) as connection:
-            found = await trail.trail(connection, caller.scheme.id, **asked, **days, limit=PAGE, cursor=cursor or None)
+            found = await trail.trail(
+                connection, caller.scheme.id, **asked, days=days, limit=PAGE, cursor=cursor or None
+            )
             data = await _disclosed(connection, caller, found.items)
             names = await names_of(connection, caller.scheme.id, (row.subject for row in found.items))
         return await shell.page(
@@ -56,7 +57,8 @@ def _events(shell: Shell, router: APIRouter) -> None:
             found=found,
             data=data,
             names_by_code=names,
-            asked={**asked, **days},
+            asked=asked,
+            days=days,
             types=sorted({name for _, name in EVENTS}),
             services=trail.SERVICES,
             sees_actions=sees_actions(caller),
@@ -108,23 +110,25 @@ def _actions(shell: Shell, router: APIRouter) -> None:
         asked, days = _asked(request, "about", "action", "organisation", "outcome")
         async with reading(shell.service) as connection:
             found = await trail.action_list(
-                connection, caller.scheme.id, **asked, **days, limit=PAGE, cursor=cursor or None
+                connection, caller.scheme.id, **asked, days=days, limit=PAGE, cursor=cursor or None
             )
         return await shell.page(
             request,
             caller,
             "audit/actions.html",
             found=found,
-            asked={**asked, **days},
+            asked=asked,
+            days=days,
             names_of_actions=sorted({*COMMANDS, *PARTNER_EVENTS}),
             outcomes=OUTCOMES,
         )
 
 
-def _asked(request: Request, *names: str) -> tuple[dict[str, str], dict[str, date | None]]:
+def _asked(request: Request, *names: str) -> tuple[dict[str, Any], trail.Days]:
+    """The filters that were filled in: texts by name, and days."""
     texts = {name: request.query_params.get(name, "").strip()[:200] for name in names}
-    days = {name: day_of(name, request.query_params.get(name, "").strip()) for name in ("since", "until")}
-    return texts, days
+    since, until = (day_of(name, request.query_params.get(name, "").strip()) for name in ("since", "until"))
+    return texts, trail.Days(since, until)
 
 
 def _receipts(shell: Shell, router: APIRouter) -> None:

@@ -21,6 +21,17 @@ WIDTH = 200
 
 
 @dataclass(frozen=True)
+class Days:
+    """From one day of Asia/Shanghai to another, both inclusive."""
+
+    since: date | None = None
+    until: date | None = None
+
+
+EVER = Days()
+
+
+@dataclass(frozen=True)
 class Chained:
     """An event in a chain of causes: ``depth`` is below zero for what led to the event asked for."""
 
@@ -41,8 +52,7 @@ async def trail(
     about: str = "",
     kind: str = "",
     service: str = "",
-    since: date | None = None,
-    until: date | None = None,
+    days: Days = EVER,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[Any]:
@@ -56,7 +66,7 @@ async def trail(
         query = query.where(events.c.type == kind)
     if service:
         query = query.where(events.c.service == service)
-    query = query.where(*_between(events.c.at, since, until))
+    query = query.where(*_between(events.c.at, days))
     if cursor:
         query = query.where(events.c.position < _before(cursor))
     rows = (await connection.execute(query.order_by(events.c.position.desc()).limit(limit + 1))).all()
@@ -68,13 +78,12 @@ def _own(scheme: str, event_id: str) -> ColumnElement[Any]:
     return select(func.max(events.c.position)).where(*known).scalar_subquery()
 
 
-def _between(column: ColumnElement[Any], since: date | None, until: date | None) -> list[ColumnElement[bool]]:
-    """Within these days of Asia/Shanghai, both inclusive."""
+def _between(column: ColumnElement[Any], days: Days) -> list[ColumnElement[bool]]:
     found = []
-    if since:
-        found.append(column >= datetime.combine(since, time(), SHANGHAI))
-    if until:
-        found.append(column < datetime.combine(until + timedelta(days=1), time(), SHANGHAI))
+    if days.since:
+        found.append(column >= datetime.combine(days.since, time(), SHANGHAI))
+    if days.until:
+        found.append(column < datetime.combine(days.until + timedelta(days=1), time(), SHANGHAI))
     return found
 
 
@@ -162,8 +171,7 @@ async def action_list(
     action: str = "",
     organisation: str = "",
     outcome: str = "",
-    since: date | None = None,
-    until: date | None = None,
+    days: Days = EVER,
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page[Any]:
@@ -181,7 +189,7 @@ async def action_list(
     ):
         if wanted:
             query = query.where(column == wanted)
-    query = query.where(*_between(table.c.at, since, until))
+    query = query.where(*_between(table.c.at, days))
     if cursor:
         query = query.where(table.c.id < _before(cursor))
     rows = (await connection.execute(query.order_by(table.c.id.desc()).limit(limit + 1))).all()
