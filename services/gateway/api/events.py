@@ -81,7 +81,8 @@ def event_routes(service: Service, feed: Feed) -> APIRouter:
         responses={**PROBLEMS, **streams},
         operation_id="listEvents",
         summary="Events of every service, oldest first; live with `Accept: text/event-stream`.",
-        description="A stream's ids are positions: `Last-Event-ID` goes on after one; else it begins now.",
+        description="A stream's ids are positions: `Last-Event-ID` goes on after one; else it begins now. "
+        "`VoteCast` is without `grade` and `comment` until every seat has voted or the round closes.",
     )
     async def list_events(
         request: Request,
