@@ -36,7 +36,7 @@ KINDS = {
     "vote": Kind("CastVote", "review", "/review/{uscc}"),
     "claim": Kind("VerifyClaim", "claims", "/claims/{half}"),
     "screen": Kind("ScreenReferral", "cases", "/cases/{uscc}"),
-    "supplement": Kind("AmendReferral", "cases", "/cases/{uscc}"),
+    "supplement": Kind("AmendReferral", "cases", "/refer/{uscc}"),
     "round": Kind("OpenRatingRound", "review", "/review/{uscc}"),
     "push": Kind("PushFinancing", "financing", "/financing/{uscc}"),
     "pushed": Kind("FinancingDeclined", "financing", "/financing/{uscc}"),
@@ -54,7 +54,7 @@ KINDS = {
     "clawback": Kind("RecoveryCollected", "recoveries", "/recoveries"),
     "tracking": Kind("RecordTracking", "loans", "/loans/{about}"),
     "report": Kind("FileReport", "obligations", "/obligations"),
-    "quota": Kind("ReferEnterprise", "obligations", "/obligations"),
+    "quota": Kind("ReferEnterprise", "obligations", "/refer"),
 }
 
 
