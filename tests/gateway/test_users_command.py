@@ -1,6 +1,7 @@
 """`riskpool user`: people added, given a new password and disabled from the command line, as an operator does."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from fastapi import FastAPI
@@ -86,3 +87,14 @@ async def test_the_first_start_makes_one_account_of_every_organisation_and_only_
     assert (made["auditor"].organisation, made["operator"].organisation) == ("drc", "operator")
     async with signed_in(app, "bank-a", password) as client:
         assert (await client.get("/users")).headers["location"] == "/account/password"
+
+
+async def test_logins_of_a_second_scheme_carry_its_name(engine: AsyncEngine) -> None:
+    first = load_scheme("yanqing")
+    second = replace(first, id="other")
+    async with engine.begin() as connection:
+        await seed(connection, [first, second], {"other": ["bank-a"]})
+        query = select(memberships.c.scheme, accounts.c.login).join(accounts, accounts.c.id == memberships.c.account)
+        found = {(row.scheme, row.login) for row in await connection.execute(query)}
+    assert {("yanqing", "drc"), ("other", "drc@other"), ("other", "bank-a@other")} <= found
+    assert ("yanqing", "bank-a") not in found
