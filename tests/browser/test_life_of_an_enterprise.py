@@ -138,7 +138,7 @@ def close_the_year(house: House) -> None:
     for login in ("drc", "finance"):
         house.person(login).do("/pool", "ApproveFee", {"year": "2027"}, rate="18%")
     [fee] = house.get("/disbursements?status=instructed")["items"]
-    paid = {"bank_ref": "T-2", "settled_on": "2028-01-11"}
+    paid = {"bank_ref": "T-2", "settled_on": "2028-01-10"}
     custodian.do("/pool", "TransferSettled", {"disbursement_id": fee["id"]}, **paid)
     balance = house.get("/pool")["balance"]
     custodian.do("/pool", "StatementIssued", as_of="2028-01-10", balance=balance)
