@@ -21,6 +21,11 @@ from shared.contracts.registry import COMMANDS, EVENTS, PARTNER_EVENTS
 
 PAGE = 50
 OUTCOMES = ("accepted", "refused")
+# What persons do besides commands and reports: they sign in, and look after users, tokens and documents.
+OWN_ACTIONS = (
+    "sign-in", "documents.upload", "users.add", "users.roles", "users.password", "users.disable", "users.enable",
+    "tokens.create", "tokens.revoke",
+)  # fmt: skip
 RECEIPTS = ("accepted", "refused", "duplicate", "unreadable")
 
 
@@ -119,7 +124,8 @@ def _actions(shell: Shell, router: APIRouter) -> None:
             found=found,
             asked=asked,
             days=days,
-            names_of_actions=sorted({*COMMANDS, *PARTNER_EVENTS}),
+            names_of_actions=(*sorted({*COMMANDS, *PARTNER_EVENTS}), *OWN_ACTIONS),
+            own_actions=OWN_ACTIONS,
             outcomes=OUTCOMES,
         )
 

@@ -100,8 +100,9 @@ def over_time(
         *_grid(frame),
         *_months(frame),
         *(part for band in bands for part in _band(frame, band)),
-        *(part for one in shown if one.line_fen is not None for part in _line(frame, one)),
+        *(_line(frame, one) for one in shown if one.line_fen is not None),
         *(_steps(frame, one) for one in shown),
+        *(_line_name(frame, one) for one in shown if one.line_fen is not None),
         *(_dot(frame, mark) for mark in marks),
         *(_ends(frame, shown) if wide else _legend(frame, shown)),
     ]
@@ -187,14 +188,18 @@ def _band(frame: _Frame, band: Band) -> Iterable[str]:
         yield _text(left + width / 2, frame.top + 13, band.text, colour="#8a3f13", anchor="middle")
 
 
-def _line(frame: _Frame, one: Series) -> Iterable[str]:
+def _line(frame: _Frame, one: Series) -> str:
     y = frame.y(one.line_fen or 0)
-    yield (
+    return (
         f'<path d="M{frame.left:.1f} {y:.1f}H{frame.right:.1f}" stroke="{one.colour}" stroke-width="1.3"'
         f' stroke-dasharray="5 4" fill="none"/>'
     )
+
+
+def _line_name(frame: _Frame, one: Series) -> str:
+    """Over the curves, which its halo keeps at a distance."""
     said = f"{one.line_name} {amount(one.line_fen or 0, frame.language)}"
-    yield _text(frame.left + 6, y - 5, said, colour=one.colour)
+    return _text(frame.left + 6, frame.y(one.line_fen or 0) - 5, said, colour=one.colour)
 
 
 def _steps(frame: _Frame, one: Series) -> str:

@@ -156,8 +156,13 @@ def _rows(posted: Mapping[str, Sequence[str]], path: str) -> list[int]:
 
 
 def row_count(posted: Mapping[str, Sequence[str]], path: str) -> int:
-    """How many rows to show again: one more than the last that was sent."""
-    return max(_rows(posted, path), default=-1) + 1
+    """How many rows to show again: up to the last in which something was filled in."""
+    filled = (at for at in _rows(posted, path) if _has_something(posted, f"{path}.{at}."))
+    return max(filled, default=-1) + 1
+
+
+def _has_something(posted: Mapping[str, Sequence[str]], start: str) -> bool:
+    return any(value.strip() for name, values in posted.items() if name.startswith(start) for value in values)
 
 
 def row_values(values: Mapping[str, Any], path: str, at: int) -> dict[str, Any]:

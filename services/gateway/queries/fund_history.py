@@ -182,7 +182,8 @@ async def fee_years(connection: AsyncConnection, scheme: str) -> list[FeeYear]:
     """Years with income and how far the approval of each one's fee is (pool.fee, 二(二)2)."""
     year = func.substr(ledger_entries.c.account, len("income:") + 1)
     total = -func.sum(ledger_entries.c.amount_fen)
-    earned = select(year, total).where(ledger_entries.c.scheme == scheme, ledger_entries.c.account.like("income:%"))
+    of_income = (ledger_entries.c.account >= "income:", ledger_entries.c.account < "income;")
+    earned = select(year, total).where(ledger_entries.c.scheme == scheme, *of_income)
     income = {int(name): int(fen) for name, fen in await connection.execute(earned.group_by(year))}
     approvals: dict[int, dict[str, str]] = {one: {} for one in income}
     released = set()

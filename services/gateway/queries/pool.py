@@ -6,7 +6,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.queries.paging import page
 from services.gateway.tables import disbursements, fund, loans, payouts
 from services.gateway.views import DisbursementView, HeldView, Page, PoolView
-from shared.money import multiply
 
 
 async def pool(connection: AsyncConnection, scheme: str) -> PoolView:
@@ -44,14 +43,16 @@ async def _exposure_fen(connection: AsyncConnection, scheme: str) -> int:
         payouts.c.ref == loans.c.loan_no,
         payouts.c.settled_fen > 0,
     )
-    query = select(loans.c.ratio, loans.c.principal_fen - loans.c.repaid_fen).where(
+    # numeric's round is half-up to the fen for what is not negative, as shared.money.multiply is
+    part = func.round(loans.c.ratio * (loans.c.principal_fen - loans.c.repaid_fen))
+    query = select(func.coalesce(func.sum(part), 0)).where(
         loans.c.scheme == scheme,
         loans.c.payee.is_not(None),
         not_(loans.c.uncovered),
         func.coalesce(loans.c.claim_status, "") != "rejected",
         not_(select(payouts.c.ref).where(paid).exists()),
     )
-    return sum(multiply(outstanding, ratio) for ratio, outstanding in await connection.execute(query))
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def disbursement_list(

@@ -38,7 +38,8 @@ async function refresh() {
 let stream = null;
 function listen() {
   const url = document.body.dataset.liveUrl;
-  if (!url || stream || document.hidden || !live().length) return;
+  // a refused form stands at the address that it was posted to, which answers nothing else
+  if (!url || stream || document.hidden || location.pathname.startsWith("/do/") || !live().length) return;
   stream = new EventSource(url);
   stream.addEventListener("news", (news) => {
     news.data.split(" ").forEach((topic) => waiting.add(topic));
