@@ -17,7 +17,7 @@ from services.gateway.console.shell import Shell
 from services.gateway.policy import GatewayPolicy
 from services.gateway.queries import cases, panel
 from services.gateway.tables import cases as table
-from services.gateway.views import CaseDetailView, CaseView, TimelineView
+from services.gateway.views import CaseDetailView, TimelineView
 from shared.calendar import is_working_day
 
 PAGE = 50
@@ -49,12 +49,11 @@ def routes(shell: Shell) -> APIRouter:
                 connection, scheme, policy, status="pushed", recommender=None, party=caller.party, limit=PAGE,
                 cursor=cursor, sort="date", among=own,
             )  # fmt: skip
-            rated: Sequence[CaseView] = ()
+            rated = None
             if caller.is_agency:
-                waiting = await cases.case_list(
+                rated = await cases.case_list(
                     connection, scheme, policy, status="rated", recommender=None, party=None, limit=PAGE, cursor=None
                 )
-                rated = waiting.items
             happened = await panel.answered(connection, scheme, [case.uscc for case in found.items])
         answers = {case.uscc: answers_of(happened.get(case.uscc, []), caller) for case in found.items}
         today = await shell.today(caller)
