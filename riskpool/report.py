@@ -114,7 +114,8 @@ def _kept(content: bytes, out: Path | None) -> None:
 
 
 def _with_progress(data: Path, work: Callable[[AsyncConnection, Told], Awaitable[T]]) -> T:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("making the report", total=100)
 
         async def told(percent: int) -> None:

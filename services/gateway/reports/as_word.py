@@ -201,6 +201,7 @@ def _table(
 ) -> None:  # fmt: skip
     made = document.add_table(rows=0, cols=len(columns), style="Table Grid")
     made.alignment, made.autofit = WD_TABLE_ALIGNMENT.CENTER, False
+    _narrow_margins(made)
     style = _cell_style(document, size)
     whole = sum(column.width for column in columns)
     widths = [int(width * column.width / whole) for column in columns]
@@ -217,6 +218,17 @@ def _table(
         for cell, value, column in zip(_add_row(made, widths), total, columns, strict=True):
             align = RIGHT_ if column.kind in RIGHT and not isinstance(value, str) else LEFT_
             _fill(cell, words.shown(value), style, align, shade="EEF2F7", font=HEAD)
+
+
+def _narrow_margins(made: Any) -> None:
+    """Cells with little room at their sides, so that amounts stay on one line."""
+    margins = OxmlElement("w:tblCellMar")
+    for side in ("left", "right"):
+        one = OxmlElement(f"w:{side}")
+        one.set(qn("w:w"), "50")
+        one.set(qn("w:type"), "dxa")
+        margins.append(one)
+    made._tbl.tblPr.append(margins)
 
 
 def _add_row(made: Any, widths: list[int]) -> list[Any]:
