@@ -263,8 +263,8 @@ async def test_on_the_page_a_report_is_asked_for_watched_and_downloaded(house: H
     async with signed_in(house.app, "wang") as browser:
         page = await browser.get("/reports")
         assert page.status_code == 200 and page.text.count('action="/reports"') == 6
-        assert "<option>2026H2</option>" in page.text and "style=" not in page.text
-        assert page.text.count("<option selected>2026H1</option>") == 3  # the newest that has ended
+        assert "<option>2026H1</option>" in page.text and "style=" not in page.text
+        assert page.text.count("<option selected>2026H2</option>") == 4  # the newest that is over
         wish = {"kind": "department_quarter", "period": "2026Q1", "language": "zh", "format": "docx"}
         wrong = await browser.post("/reports", data=wish)
         assert wrong.status_code == 422 and "请从所列选项中选择" in text_of(wrong)

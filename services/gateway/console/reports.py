@@ -89,6 +89,7 @@ async def _page(
         "reports/reports.html",
         status=wrong.status if wrong else 200,
         offers=offers,
+        ended={kind.id: _ended(periods, last) for kind, periods, _ in offers},
         found=found,
         languages=LANGUAGES,
         formats=tuple(MEDIA_TYPES),
@@ -116,6 +117,11 @@ def _periods(kind: Kind, first: date | None, last: date | None) -> list[Period]:
         for ending in reversed(_ENDINGS[each])
     ]
     return [period for period in map(parse_period, texts) if period.begin <= last and period.end >= first]
+
+
+def _ended(periods: list[Period], last: date | None) -> str:
+    """The newest period that is over: the one that is usually wanted."""
+    return next((period.text for period in periods if last and period.end <= last), "")
 
 
 async def _organisations(connection: AsyncConnection, caller: Caller, kind: Kind) -> list[str]:
