@@ -3,6 +3,8 @@
 from datetime import date
 from decimal import Decimal
 
+import pytest
+
 from services.review.domain.agreements import decide_agreement, evolve_agreement, rank, rank_all
 from shared.contracts.commands import SignAgreement
 from shared.contracts.review import InstitutionSanctioned
@@ -20,8 +22,9 @@ def sign(institution: str = "bank-a", valid_to: date = date(2028, 12, 31), **cha
     return SignAgreement.model_validate(facts | changes)
 
 
-def test_an_organisation_of_the_scheme_cannot_sign_an_agreement() -> None:
-    assert refused(decide_agreement(None, sign("finance"), POLICY)) == "permission/organisation"
+@pytest.mark.parametrize("institution", ["finance", "operator"])
+def test_an_organisation_of_the_scheme_cannot_sign_an_agreement(institution: str) -> None:
+    assert refused(decide_agreement(None, sign(institution), POLICY)) == "permission/organisation"
 
 
 def test_a_guarantors_share_above_one_is_refused() -> None:

@@ -18,6 +18,9 @@ Kind = Literal["bank", "lender", "guarantor", "insurer", "custodian"]
 COLLATERAL = {"none": 0, "partial": 1, "full": 2}
 PRODUCTS: tuple[Product, ...] = ("bank", "guarantee", "insurance")
 
+# Who runs the machines signs in under this id, and sees no enterprise's data.
+OPERATOR = "operator"
+
 
 class Agreement(Shape):
     """An institution's one agreement and what sanctions made of it; ``reduction`` is withheld from compensation."""
@@ -59,7 +62,7 @@ def evolve_agreement(agreement: Agreement | None, event: Event) -> Agreement | N
 
 def decide_agreement(agreement: Agreement | None, command: SignAgreement, policy: ReviewPolicy) -> Decision:
     """Record an agreement, one an institution (二(六)); an organisation of the scheme itself cannot sign one."""
-    if command.institution in policy.organisations:
+    if command.institution in (*policy.organisations, OPERATOR):
         return Refusal("permission", "organisation", {"institution": command.institution})
     shares = command.guarantor_shares or {}
     if any(share > 1 for share in shares.values()):
