@@ -31,7 +31,7 @@ STATUSES = (
 )  # fmt: skip
 SCREENABLE = ("referred", "returned")
 VETOABLE = ("in_review", "awaiting_consent", "rated")
-PAGE, MOST_EXPORTED = 50, 20_000
+PAGE, EXPORTED_AT_ONCE = 50, 500
 COLUMNS = (
     "uscc", "name", "recommender", "sector", "size", "need", "status", "grade", "ratio", "referred_on", "loan_no",
 )  # fmt: skip
@@ -85,14 +85,20 @@ def routes(shell: Shell) -> APIRouter:
         if form not in ("csv", "xlsx"):
             raise Problem(404, "unknown", "page", scheme=caller.scheme)
         policy = caller.scheme.policy(GatewayPolicy)
+        found: list[CaseView] = []
+        cursor: str | None = None
         async with reading(shell.service) as connection:
-            found = await cases.case_list(
-                connection, caller.scheme.id, policy, status=status, recommender=recommender, sector=sector, q=q,
-                sort=sort, party=caller.party, limit=MOST_EXPORTED, cursor=None,
-            )  # fmt: skip
+            while True:  # some at a time, so that other pages are answered meanwhile
+                some = await cases.case_list(
+                    connection, caller.scheme.id, policy, status=status, recommender=recommender, sector=sector, q=q,
+                    sort=sort, party=caller.party, limit=EXPORTED_AT_ONCE, cursor=cursor,
+                )  # fmt: skip
+                found, cursor = found + some.items, some.next_cursor
+                if not cursor:
+                    break
         language = page_language(request)
         heads = [word(language, "field", name) for name in COLUMNS]
-        rows = [_cells(caller, language, case) for case in found.items]
+        rows = [_cells(caller, language, case) for case in found]
         made = as_csv if form == "csv" else _sheet(say(language, "需求名单"))
         content = await asyncio.to_thread(made, heads, rows)
         return download(content, f"need-list-{await shell.today(caller)}.{form}")

@@ -27,7 +27,10 @@ from services.gateway.queries.disclosure import disclosed, masked, secret_votes
 from services.gateway.queries.paging import page
 from services.gateway.tables import case_parties, cases, events, high_slots
 from services.gateway.views import CaseDetailView, CaseView, Page, QuotaView, TimelineView
+from shared.money import format_yuan
 
+_LONG: Final = ("application", "findings", "preference")
+"""What only the case itself shows: lists leave it out."""
 Sort = Literal["priority", "date", "need"]
 SORTS: Final[tuple[Sort, ...]] = ("priority", "date", "need")
 STATUS = case(
@@ -37,12 +40,15 @@ STATUS = case(
 )
 
 
-def _query(scheme: str, policy: GatewayPolicy, party: str | None) -> tuple[Select[Any], Any]:
+def _query(
+    scheme: str, policy: GatewayPolicy, party: str | None, *, whole: bool = False
+) -> tuple[Select[Any], ColumnElement[int]]:
     """All cases of a scheme with status and rank (0 is a priority); ``party`` sees only those it takes part in."""
     traits = cases.c.traits.op("?|")(cast(array(policy.priority_traits), array([""]).type))
     first = or_(cases.c.sector.in_(policy.priority_sectors), traits)
     rank = cast(case((func.coalesce(first, False), 0), else_=1), Integer)
-    query = select(cases, STATUS.label("status"), rank.label("rank")).where(cases.c.scheme == scheme)
+    shown = [column for column in cases.c if whole or column.name not in _LONG]
+    query = select(*shown, STATUS.label("status"), rank.label("rank")).where(cases.c.scheme == scheme)
     if party is not None:
         mine = select(case_parties.c.uscc).where(
             case_parties.c.scheme == scheme, case_parties.c.institution == party, case_parties.c.uscc == cases.c.uscc
@@ -52,13 +58,8 @@ def _query(scheme: str, policy: GatewayPolicy, party: str | None) -> tuple[Selec
 
 
 def _fields(row: Row[Any]) -> dict[str, Any]:
-    application = row.application or {}
-    return {
-        **row._mapping,
-        "sector": application.get("sector"),
-        "need": application.get("need"),
-        "priority": row.rank == 0,
-    }
+    need = None if row.need_fen is None else format_yuan(row.need_fen)
+    return {**row._mapping, "need": need, "priority": row.rank == 0}
 
 
 async def case_list(
@@ -141,7 +142,7 @@ async def one_case(
 
     Votes of an open ballot are shown to the ``seat`` that cast them only.
     """
-    query, _ = _query(scheme, policy, party)
+    query, _ = _query(scheme, policy, party, whole=True)
     row = (await connection.execute(query.where(cases.c.uscc == uscc))).one_or_none()
     if row is None:
         return None
