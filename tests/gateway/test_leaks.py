@@ -163,7 +163,7 @@ async def addresses(app: FastAPI, engine: AsyncEngine) -> list[str]:
         "job": (f"{MARK}-job",),
     }
     found = []
-    for route in _routes(app.routes):
+    for route in get_routes(app.routes):
         if "GET" not in route.methods or route.path in SKIPPED:
             continue
         names = re.findall(r"{(\w+)(?::path)?}", route.path)
@@ -175,12 +175,12 @@ async def addresses(app: FastAPI, engine: AsyncEngine) -> list[str]:
     return found
 
 
-def _routes(routes: Iterable[Any]) -> Iterable[APIRoute]:
+def get_routes(routes: Iterable[Any]) -> Iterable[APIRoute]:
     for route in routes:
         if isinstance(route, APIRoute):
             yield route
         elif getattr(route, "original_router", None) is not None:
-            yield from _routes(route.original_router.routes)
+            yield from get_routes(route.original_router.routes)
 
 
 @asynccontextmanager

@@ -163,10 +163,15 @@ def _rows(caller: Caller, today: date) -> Select[Any]:
 
 
 def _item(one: Errand, policy: GatewayPolicy, today: date) -> Item:
-    due_on = one.due_on or _DUE.get(one.kind, lambda *_: None)(one, policy)
+    due_on = one.due_on or _DUE.get(one.kind, _no_rule)(one, policy)
     href = KINDS[one.kind].href.format(uscc=one.uscc, half=one.half, about=one.about)
     overdue = due_on is not None and due_on < today
     return Item(one.kind, one.about, one.uscc, one.name, one.half, one.since, due_on, overdue, href, one.figures)
+
+
+def _no_rule(one: Errand, policy: GatewayPolicy) -> date | None:
+    """The scheme sets no date."""
+    return None
 
 
 def _rating_lapses(one: Errand, policy: GatewayPolicy) -> date | None:
