@@ -31,9 +31,11 @@ def as_excel(report: Report, words: Wording) -> bytes:
             }
         )  # fmt: skip
         writing = _Writing(book, report, words)
-        writing.overview()
+        sheet, row = writing.overview()
         for at, table in enumerate(report.tables, 1):
             writing.table(table, at)
+        if report.chart:
+            writing.chart(report.chart, sheet, row)
     return content.getvalue()
 
 
@@ -53,8 +55,8 @@ class _Writing:
         self.text = book.add_format({**FONT, "text_wrap": True, "valign": "top"})
         self.faint = book.add_format({**FONT, "font_size": 9, "font_color": "#5B6470", "text_wrap": True})
 
-    def overview(self) -> None:
-        """The first sheet: title, text, the comparison with the ledger and the chart."""
+    def overview(self) -> tuple[Any, int]:
+        """The first sheet: title, text, the comparison with the ledger; and in which row there is room below."""
         report, words = self.report, self.words
         sheet = self.book.add_worksheet(words("概要"))
         sheet.set_column(0, 0, 44)
@@ -80,9 +82,8 @@ class _Writing:
         sheet.merge_range(row, 0, row, 3, "", self.faint)
         sheet.write_string(row, 0, provenance(report, words), self.faint)
         sheet.set_row(row, 40)
-        if report.chart:
-            self._chart(report.chart, sheet, row + 2)
         self._print(sheet, landscape=False)
+        return sheet, row + 2
 
     def table(self, table: Table, at: int) -> None:
         """One table as a sheet of its own, its head frozen and repeated in print."""
@@ -126,7 +127,8 @@ class _Writing:
         sheet.set_header(f"&C{(title or self.report.title).replace('&', '&&')}")
         sheet.set_footer(f"&L{self.report.name}&R&P / &N")
 
-    def _chart(self, chart: Curve | Bars, sheet: Any, row: int) -> None:
+    def chart(self, chart: Curve | Bars, sheet: Any, row: int) -> None:
+        """A chart of Excel's own on the first sheet; what it shows stands on the last."""
         data = self.book.add_worksheet(self.words("图表数据"))
         name = f"'{self.words('图表数据')}'"
         if isinstance(chart, Bars):
@@ -150,8 +152,12 @@ class _Writing:
                      "values": f"={name}!${column}$2:${column}${days + 1}",
                      "line": {"color": colour, "width": 2 if dash == "solid" else 1.25, "dash_type": dash}}
                 )  # fmt: skip
-            made.set_x_axis({"date_axis": True, "num_format": "yyyy-mm"})
+            made.set_x_axis(
+                {"date_axis": True, "num_format": "yyyy-mm", "major_unit": 1, "major_unit_type": "months"}
+            )
+            made.set_y_axis({"num_format": "#,##0", "major_gridlines": {"visible": True, "line": {"color": "#D9DDE3"}}})
             made.set_legend({"position": "bottom"})
+        self._print(data, landscape=True, title=chart.title)
         made.set_title({"name": chart.title, "overlay": False, "name_font": {"size": 12}})
         made.set_size({"width": 760, "height": 320})
         sheet.insert_chart(row, 0, made, {"description": chart.title})
