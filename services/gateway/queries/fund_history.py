@@ -1,6 +1,6 @@
 """The fund over time: its curves, its pauses, notices, statements, subsidies and fees still to approve."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -16,6 +16,7 @@ from services.gateway.views import DisbursementView, Page
 from shared.money import parse_yuan
 from shared.scheme.loader import Scheme
 
+_FIGURES = ("balance", "counter", "pause_line", "resume_line", "state")
 _LINES = ("PoolPaused", "PoolResumed")
 _STATEMENTS = ("StatementReconciled", "StatementMismatch")
 
@@ -70,8 +71,9 @@ class FeeYear:
 
 async def curve(connection: AsyncConnection, scheme: str) -> list[Point]:
     """Balance and counter: the last of each day, and the moments of pause and restart between them."""
-    days = select(fund_days).where(fund_days.c.scheme == scheme).order_by(fund_days.c.version)
-    points = [_point(row.on, {"version": row.version, **row.figures}) for row in await connection.execute(days)]
+    wanted = [fund_days.c.figures[name].astext.label(name) for name in _FIGURES]
+    days = select(fund_days.c.on, fund_days.c.version, *wanted).where(fund_days.c.scheme == scheme)
+    points = [_point(row.on, row._mapping) for row in await connection.execute(days.order_by(fund_days.c.version))]
     for row in await newest_of(connection, scheme, _LINES, 500):
         points.append(_point(date.fromisoformat(row.data["on"]), row.data["fund"], row.type, row.id))
     known: dict[int, Point] = {}
@@ -81,7 +83,7 @@ async def curve(connection: AsyncConnection, scheme: str) -> list[Point]:
     return [known[version] for version in sorted(known)]
 
 
-def _point(on: date, figures: dict[str, Any], event: str = "", event_id: str = "") -> Point:
+def _point(on: date, figures: Mapping[str, Any], event: str = "", event_id: str = "") -> Point:
     return Point(
         on=on,
         version=figures["version"],
@@ -154,21 +156,18 @@ async def to_confirm(connection: AsyncConnection, scheme: str, limit: int = 100)
 
 async def subsidies(connection: AsyncConnection, scheme: str) -> list[Subsidy]:
     """Subsidies applied for and not decided (pool.subsidy, 二(五)3)."""
-    decided = events.alias("decided")
     policy = events.c.data["policy_no"].astext
+    decided = (
+        select(policy.label("policy_no"), func.max(events.c.position).label("position"))
+        .where(events.c.scheme == scheme, events.c.type.in_(("SubsidyApproved", "SubsidyRefused")))
+        .group_by(policy)
+        .subquery()
+    )
     query = (
         select(events)
+        .outerjoin(decided, decided.c.policy_no == policy)
         .where(events.c.scheme == scheme, events.c.type == "SubsidyApplied")
-        .where(
-            ~select(decided.c.position)
-            .where(
-                decided.c.scheme == scheme,
-                decided.c.type.in_(("SubsidyApproved", "SubsidyRefused")),
-                decided.c.data["policy_no"].astext == policy,
-                decided.c.position > events.c.position,
-            )
-            .exists()
-        )
+        .where(events.c.position > func.coalesce(decided.c.position, 0))
         .order_by(events.c.position)
         .limit(100)
     )
