@@ -16,6 +16,7 @@ from shared.calendar import half_of
 from shared.clock import business_date
 from shared.money import multiply, parse_yuan
 
+MOST_CHOICES = 300
 BATCH_EVENTS = ("ClaimBatchOpened", "ClaimBatchSubmitted", "CompensationApproved", "ClaimBatchRefused")
 CLOSING = ("ClaimVerified", "ClaimRejected", "ClaimRevoteOpened")
 _OF_A_CLAIM = ("LoanCovered", "ClaimAccepted", "VerifiedPrincipalSet", "ClaimVoteCast", *CLOSING)
@@ -294,6 +295,7 @@ async def claimable(connection: AsyncConnection, scheme: str, institution: str) 
         loans.c.product != "insurance",
         loans.c.claim_status.is_(None),
         STATUS == "covered",
+        limit=MOST_CHOICES,
     )
 
 

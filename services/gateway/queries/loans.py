@@ -103,10 +103,11 @@ async def one_loan(connection: AsyncConnection, scheme: str, loan_no: str, party
 
 
 async def loans_of(
-    connection: AsyncConnection, scheme: str, party: str | None, *conditions: ColumnElement[bool]
+    connection: AsyncConnection, scheme: str, party: str | None, *conditions: ColumnElement[bool], limit: int = 5_000
 ) -> list[LoanView]:
     """Covered loans under some conditions on ``loans``, by number."""
-    rows = await connection.execute(_query(scheme, party).where(*conditions).order_by(loans.c.loan_no))
+    query = _query(scheme, party).where(*conditions).order_by(loans.c.loan_no).limit(limit)
+    rows = await connection.execute(query)
     return [_loan(row) for row in rows]
 
 
