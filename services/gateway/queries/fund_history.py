@@ -73,7 +73,7 @@ async def curve(connection: AsyncConnection, scheme: str) -> list[Point]:
     """Balance and counter: the last of each day, and the moments of pause and restart between them."""
     wanted = [fund_days.c.figures[name].astext.label(name) for name in _FIGURES]
     days = select(fund_days.c.on, fund_days.c.version, *wanted).where(fund_days.c.scheme == scheme)
-    points = [_point(row.on, row._mapping) for row in await connection.execute(days.order_by(fund_days.c.version))]
+    points = [_point(row.on, row._asdict()) for row in await connection.execute(days.order_by(fund_days.c.version))]
     for row in await newest_of(connection, scheme, _LINES, 500):
         points.append(_point(date.fromisoformat(row.data["on"]), row.data["fund"], row.type, row.id))
     known: dict[int, Point] = {}
