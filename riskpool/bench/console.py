@@ -21,7 +21,7 @@ from riskpool.stack import Stack
 from riskpool.supervisor import StackError
 
 PASSWORD = "grey-otter-71-counts-trains"
-THINK_SECONDS = (1.0, 3.0)
+THINK_SECONDS = (2.0, 8.0)
 PATIENCE_S = 30.0
 PAGES = ("/", "/cases", "/cases/{uscc}", "/pool", "/claims", "/recoveries")
 OF_A_BANK = tuple(page for page in PAGES if page != "/pool")

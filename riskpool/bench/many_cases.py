@@ -18,17 +18,20 @@ from shared.messaging.envelope import Envelope, type_of
 
 SCHEME = "yanqing"
 LIVES = 100
-COPY = "QQQQ"
-"""Stands in every id of a life for the number of its copy."""
+COPY, RARE = "QQQQ", "ZZZZ"
+"""Stands in every id of a life for the number of its copy; of a rare life there are few copies."""
+RARE_COPIES = 5
 BANKS = ("bank-a", "bank-b")
 DEPARTMENTS = ("sasac", "scitech", "agriculture", "culture", "commerce")
 BEGIN = datetime(2026, 1, 5, 9, tzinfo=SHANGHAI)
 PERSON = Person(name="赵一", id="110229198001010011")
-# How far a hundred lives have come: most are over, as after some years; a sixth wait for somebody.
+# How far a hundred lives have come: most are over, as after some years; a sixth wait for somebody. The last ten are
+# rare: the capital of 30 million pays some forty compensations, so a few more copies go bad, all others are financed.
 STAGES = {
     "referred": 3, "returned": 2, "refused": 8, "admitted": 2, "voting": 3, "consent": 1, "declined": 8, "rated": 3,
     "pushed": 4, "exhausted": 6, "financed": 38, "repaid": 12, "claimed": 2, "compensated": 6, "overdue": 2,
 }  # fmt: skip
+BAD = ("claimed", "compensated", "overdue")
 BEFORE_PANEL = ("referred", "returned", "refused", "admitted")
 assert sum(STAGES.values()) == LIVES
 
@@ -54,53 +57,62 @@ def stages() -> list[str]:
 
 
 async def fill(engine: AsyncEngine, cases: int, say: Callable[[str], None] = lambda step: None) -> int:
-    """Put so many cases (a multiple of a hundred) into the gateway's tables; how many events that makes."""
+    """Put so many cases (a multiple of a hundred), and fifty bad ones, into the gateway's tables; how many copies."""
     async with engine.begin() as connection:
         before = await _newest(connection)
         say("folding a hundred lives")
         for life, stage in enumerate(stages()):
-            for number, event in enumerate(_life(life, stage)):
-                await _take(connection, event, f"bench-{life:03d}-{COPY}-{number}", BEGIN + timedelta(days=number))
+            for mark in (COPY, RARE) if stage in BAD else (COPY,):
+                for number, event in enumerate(_life(life, "financed" if stage in BAD and mark == COPY else stage)):
+                    identifier, at = f"bench-{life:03d}-{mark}-{number}", BEGIN + timedelta(days=number)
+                    await _take(connection, _marked(event, mark), identifier, at)
         after = await _newest(connection)
         copies = cases // LIVES
         for table in ("events", *(one.name for one in projections())):
             say(f"copying {table}")
-            await _copy(connection, table, copies, after - before)
+            await _copy(connection, table, COPY, 1, copies, after - before)
+            await _copy(connection, table, RARE, copies + 1, copies + RARE_COPIES, after - before)
         await connection.execute(
-            text("update event_positions set last = :last"), {"last": before + (after - before) * (copies + 1)}
+            text("update event_positions set last = :last"),
+            {"last": before + (after - before) * (copies + RARE_COPIES + 1)},
         )
         for table in (*(one.name for one in projections()), "events"):
             await connection.execute(
-                text(f"delete from {table} marked where strpos(to_jsonb(marked.*)::text, '{COPY}') > 0")
+                text(f"delete from {table} marked where to_jsonb(marked.*)::text ~ '{COPY}|{RARE}'")
             )
-    return (after - before) * copies
+    return copies
 
 
 async def _newest(connection: AsyncConnection) -> int:
     return (await connection.execute(text("select max(last) from event_positions"))).scalar() or 0
 
 
-async def _copy(connection: AsyncConnection, table: str, copies: int, step: int) -> None:
+def _marked(event: Event, mark: str) -> Event:
+    return type(event).model_validate_json(event.model_dump_json().replace(COPY, mark))
+
+
+async def _copy(connection: AsyncConnection, table: str, mark: str, first: int, last: int, step: int) -> None:
     """Every row of the lives once a copy, its mark replaced and its place among all events moved on."""
     await connection.execute(
         text(
             f"""
             insert into {table} select made.* from {table} marked
-            cross join generate_series(1, :copies) number
+            cross join generate_series(cast(:first as bigint), cast(:last as bigint)) number
             cross join lateral (select to_jsonb(marked.*) as row) old
             cross join lateral jsonb_populate_record(null::{table},
-                replace(old.row::text, '{COPY}', lpad(number::text, 4, '0'))::jsonb
+                replace(old.row::text, '{mark}', lpad(number::text, 4, '0'))::jsonb
                 || case when old.row ? 'position'
-                   then jsonb_build_object('position', (old.row->>'position')::bigint + number * :step)
+                   then jsonb_build_object('position', (old.row->>'position')::bigint + number * cast(:step as bigint))
                    else '{{}}'::jsonb end
                 || case when old.row ? 'place'
-                   then jsonb_build_object('place', (old.row->>'place')::bigint + number * :step * 10000)
+                   then jsonb_build_object('place',
+                       (old.row->>'place')::bigint + number * cast(:step as bigint) * 10000)
                    else '{{}}'::jsonb end) made
-            where strpos(old.row::text, '{COPY}') > 0
+            where strpos(old.row::text, '{mark}') > 0
             on conflict do nothing
             """
         ),
-        {"copies": copies, "step": step},
+        {"first": first, "last": last, "step": step},
     )
 
 

@@ -147,7 +147,7 @@ async def _measure_console(
         async def plain_news() -> Figures:
             return _p95("plain_news", await console.plain_live(size.news))
 
-        await console.clicked(5)  # templates, plans and pools are warm, and the size of the plain page is known
+        await console.clicked(10)  # templates, plans and pools are warm, and the size of the plain page is known
         console.by_page.clear()
         for number in range(size.rounds):
             for work in random.sample((pages, plain, news, plain_news), 4):
