@@ -1,10 +1,14 @@
 """Enterprise A of first-year lives its life a year later, through the console alone, each organisation signed in."""
 
+import subprocess
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
-from tests.browser.conftest import House
+from tests.browser.conftest import House, Person, fill
 
 A = "91110119MA01ABC17J"
 LOAN = "A-0001"
@@ -38,6 +42,8 @@ REFERRAL: dict[str, Any] = {
         "social_insurance", "tax",
     ],
 }  # fmt: skip
+FIGURES = ("balance", "fees_total", "income_total", "compensated_gross")
+CENT = Decimal("0.01")
 TERM = {"valid_from": "2026-01-01", "valid_to": "2028-12-31"}
 
 
@@ -158,6 +164,38 @@ def test_the_pages_show_the_figures_of_the_api(lived: House) -> None:
     assert "29,744,666.67" in drc.text()
     drc.open(f"/loans/{LOAN}")
     assert "666,666.67" in drc.text() and "583,333.33" in drc.text()
+
+
+def test_a_downloaded_report_has_the_figures_of_the_api(lived: House, tmp_path: Path) -> None:
+    file = made_report(lived.person("drc"), "custodian_annual", "2027", "xlsx", tmp_path)
+    cells = [cell.value for sheet in openpyxl.load_workbook(file) for row in sheet.iter_rows() for cell in row]
+    amounts = {Decimal(str(cell)).quantize(CENT) for cell in cells if isinstance(cell, int | float)}
+    pool = {name: Decimal(value) for name, value in lived.get("/pool").items() if name in FIGURES}
+    # The year ends before its fee is paid.
+    assert {pool["balance"] + pool["fees_total"], pool["income_total"], -pool["compensated_gross"]} <= amounts
+
+
+def test_a_downloaded_report_reads_as_a_document(lived: House, tmp_path: Path) -> None:
+    file = made_report(lived.person("drc"), "recovery_half_year", "2027H2", "pdf", tmp_path)
+    text = subprocess.run(["pdftotext", "-layout", str(file), "-"], capture_output=True, text=True, check=True).stdout
+    assert "666,666.67" in text and "583,333.33" in text and LOAN in text
+
+
+def made_report(person: Person, kind: str, period: str, form: str, directory: Path) -> Path:
+    """Ask for a report on its page, wait until it is made, download it."""
+    page = person.open("/reports")
+    asked = page.locator("form.card").filter(has=page.locator(f'input[name="kind"][value="{kind}"]'))
+    fill(asked, "period", period)
+    fill(asked, "format", form)
+    with page.expect_navigation():
+        asked.locator("button.button").click()
+    link = page.locator("a[download]").first
+    link.wait_for(timeout=60_000)
+    with page.expect_download() as download:
+        link.click()
+    file = directory / download.value.suggested_filename
+    download.value.save_as(file)
+    return file
 
 
 def test_every_person_saw_pages_without_a_complaint(lived: House) -> None:

@@ -18,15 +18,15 @@ from starlette.datastructures import URL
 
 from services.gateway.api.events import Feed
 from services.gateway.api.problems import Problem, language_of
+from services.gateway.api.resources import business_today
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import may
 from services.gateway.auth.sessions import signed_in
-from services.gateway.business_days import current_day
 from services.gateway.console import forms
 from services.gateway.console.words import catalogue, say, word
 from services.gateway.queries.worklist import counts
 from services.gateway.tables import agreements
-from shared.clock import SHANGHAI, business_date
+from shared.clock import SHANGHAI
 from shared.contracts.registry import COMMANDS, PARTNER_EVENTS
 from shared.messaging.service import Service
 from shared.money import format_yuan
@@ -80,7 +80,8 @@ class Shell:
 
     async def today(self, caller: Caller) -> date:
         """The scheme's current business day, else the calendar's."""
-        return await current_day(self.service, caller.scheme.id) or business_date(self.service.clock.now())
+        async with self.service.engine.connect() as connection:
+            return await business_today(self.service, connection, caller.scheme.id)
 
     async def page(
         self, request: Request, caller: Caller | None, template: str, *, status: int = 200, **context: Any
@@ -99,26 +100,26 @@ class Shell:
             "counts": {},
         }
         if caller is not None:
-            frame |= {
-                "scheme": caller.scheme,
-                "names": await self._names(caller),
-                "navigation": [(key, href) for key, href in NAVIGATION if may(caller, f"page.{key}")],
-                "may": partial(may, caller),
-                "standard": _standard_options(caller, language),
-                "today": await self.today(caller),
-            }
-            if "counts" not in context:
-                async with self.service.engine.connect() as connection:
-                    frame["counts"] = await counts(connection, caller, frame["today"])
+            frame |= await self._frame_of(caller, language)
         made = self._environments[language].get_template(template)
         return HTMLResponse(made.render({**frame, **context}), status, {"Content-Language": language, **HEADERS})
 
-    async def _names(self, caller: Caller) -> Mapping[str, str]:
-        english = caller.scheme.organisations.values()
+    async def _frame_of(self, caller: Caller, language: Language) -> dict[str, Any]:
+        """What stands around every page of a signed-in person, read over one connection."""
         query = select(agreements.c.institution, agreements.c.name).where(agreements.c.scheme == caller.scheme.id)
         async with self.service.engine.connect() as connection:
             signed = {row.institution: row.name for row in await connection.execute(query)}
-        return signed | {one.id: one.name for one in english}
+            today = await business_today(self.service, connection, caller.scheme.id)
+            waiting = await counts(connection, caller, today)
+        return {
+            "scheme": caller.scheme,
+            "names": signed | {one.id: one.name for one in caller.scheme.organisations.values()},
+            "navigation": [(key, href) for key, href in NAVIGATION if may(caller, f"page.{key}")],
+            "may": partial(may, caller),
+            "standard": _standard_options(caller, language),
+            "today": today,
+            "counts": waiting,
+        }
 
     async def refused(self, request: Request, caller: Caller | None, problem: Problem, **context: Any) -> HTMLResponse:
         """A refusal as a page: the rule, its clause, what to do; with the form again when it came from one."""
@@ -166,6 +167,7 @@ def _environment(language: Language) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(ROOM / "templates"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
