@@ -52,9 +52,7 @@ def routes(shell: Shell) -> APIRouter:
 
 
 async def _may_see(connection: AsyncConnection, caller: Caller, event: Row[Any]) -> bool:
-    """Events of the caller's cases; the custodian sees what the pool decided of no case, as on the pool's page."""
-    if caller.kind == "custodian" and event.service == "pool" and not event.correlation_id:
-        return True
+    """Agencies see every event, an institution those of its cases; pages link here only where that is so."""
     return await party_to_case(connection, caller, str(event.correlation_id or event.subject))
 
 
