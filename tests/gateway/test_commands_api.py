@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from riskpool.scenario.codes import synthetic_uscc
 from tests.gateway.conftest import Gateway
 
 URL = "/commands/ReferEnterprise"
@@ -207,7 +208,7 @@ def test_the_business_day_moves_forward_only_for_agencies_and_within_reason(sign
 
 
 def test_the_same_key_from_many_at_once_is_carried_out_once(signed: Gateway) -> None:
-    body = enterprise(uscc="91110119MA7XK2Q34P")
+    body = enterprise(uscc=synthetic_uscc(42))
 
     def send(_: int) -> str:
         with signed.client("scitech", **{"Riskpool-Time": "2026-01-20", "Idempotency-Key": "once"}) as client:
