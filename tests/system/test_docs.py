@@ -15,7 +15,7 @@ from tests.system.conftest import RunningStack
 
 ROOT = Path(__file__).parents[2]
 LENDING = ROOT / "riskpool" / "scenarios" / "parts" / "lending.yaml"
-PAGES = ("README.md", "README.zh-CN.md", "docs/partners.md")
+SHELL_PAGES = ("README.md", "README.zh-CN.md", "docs/sign-in.md", "docs/projections.md", "docs/reports.md")
 PRINTED = {"http://127.0.0.1:8080": "api_url", "nats://127.0.0.1:4222": "nats_url"}
 # What `make run` has ready: the examples report repayments of this loan.
 STORY = """
@@ -82,7 +82,7 @@ async def test_the_partners_curl_commands_get_their_receipt_and_read_it_again(le
     assert printed.count('"outcome":"accepted"') == 2
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("README")])
-async def test_every_shell_block_of_a_readme_runs(lent: RunningStack, reader: Path, page: str) -> None:
+@pytest.mark.parametrize("page", SHELL_PAGES)
+async def test_every_shell_block_of_a_page_runs(lent: RunningStack, reader: Path, page: str) -> None:
     for script in blocks(page, "sh"):
         run(lent, reader, "bash", "-euo", "pipefail", "-c", script)

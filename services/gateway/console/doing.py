@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
 
 from services.gateway.api.commands import decide
 from services.gateway.api.partner_intake import enveloped, needs_institution, submit
@@ -17,10 +16,11 @@ from services.gateway.api.problems import Problem
 from services.gateway.api.requests import LARGEST_BODY_BYTES, business_moment
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import needs
+from services.gateway.auth.record import keep
 from services.gateway.auth.separation import needs_another_person
 from services.gateway.console import forms
 from services.gateway.console.shell import Shell
-from services.gateway.tables import actions, events
+from services.gateway.tables import events
 from shared.contracts.registry import COMMANDS, PARTNER_EVENTS
 from shared.messaging.service import Service
 
@@ -77,7 +77,7 @@ async def perform(
     except Problem as problem:
         await note(shell.service, caller, name, data, "refused", rule=problem.rule)
         raise
-    await note(shell.service, caller, name, data, "accepted", found=caused)
+    await note(shell.service, caller, name, data, "accepted", caused=caused)
     return await effect_is_shown(shell.service, key, caused)
 
 
@@ -130,25 +130,13 @@ async def note(
     outcome: str,
     *,
     rule: str | None = None,
-    found: Sequence[str] = (),
+    caused: Sequence[str] = (),
 ) -> None:
-    """Keep who did what when (table ``actions``)."""
+    """Keep who did what when, under the business id that it is about."""
     names = ("uscc", "loan_no", "policy_no", "half", "institution", "notice_no", "disbursement_id", "year")
     about = next((str(data[name]) for name in names if data.get(name)), "")
     async with service.engine.begin() as connection:
-        await connection.execute(
-            insert(actions).values(
-                at=service.clock.now(),
-                scheme=caller.scheme.id,
-                organisation=caller.organisation,
-                account=caller.account,
-                action=action,
-                about=about[:200],
-                outcome=outcome,
-                rule=rule,
-                events=list(found),
-            )
-        )
+        await keep(connection, caller, service.clock.now(), action, about, outcome, rule=rule, caused=caused)
 
 
 def back_of(posted: Posted) -> str:

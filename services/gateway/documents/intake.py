@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.gateway.api.problems import Problem, malformed_field
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import needs
+from services.gateway.auth.record import keep
 from services.gateway.documents.clamd import Clamd, ScannerAway
 from services.gateway.documents.files import Files, Received, TooLarge
 from services.gateway.documents.formats import LARGEST_BYTES, check
@@ -20,7 +21,7 @@ from services.gateway.documents.multipart import too_large
 from services.gateway.documents.names import plain_name
 from services.gateway.documents.queries import DocumentView, may_prepare, may_see
 from services.gateway.documents.refused import NotTaken
-from services.gateway.tables import actions, documents
+from services.gateway.tables import documents
 from shared.messaging.service import Service
 
 log = logging.getLogger("riskpool.gateway")
@@ -99,7 +100,7 @@ class Documents:
         async with self.service.engine.begin() as connection:
             row: Row[Any] | None = (await connection.execute(same.limit(1))).one_or_none()
             if row is None:
-                await connection.execute(_action(self.service, caller, about, "accepted"))
+                await keep(connection, caller, self.service.clock.now(), UPLOAD, about)
                 row = (await connection.execute(insert(documents).values(values).returning(documents))).one()
             return row
 
@@ -143,26 +144,13 @@ class Documents:
 
     async def _note(self, caller: Caller, about: str, rule: str) -> None:
         async with self.service.engine.begin() as connection:
-            await connection.execute(_action(self.service, caller, about, "refused", rule))
+            await keep(connection, caller, self.service.clock.now(), UPLOAD, about, "refused", rule=rule)
 
 
 def not_taken(caller: Caller, name: str, error: NotTaken) -> Problem:
     """The refusal of a file, with what to do."""
     figures = {"name": name[:200], "what": error.what}
     return Problem(422, "malformed", f"document_{error.reason}", figures, scheme=caller.scheme)
-
-
-def _action(service: Service, caller: Caller, about: str, outcome: str, rule: str | None = None) -> Any:
-    return insert(actions).values(
-        at=service.clock.now(),
-        scheme=caller.scheme.id,
-        organisation=caller.organisation,
-        account=caller.account,
-        action=UPLOAD,
-        about=about[:200],
-        outcome=outcome,
-        rule=rule,
-    )
 
 
 def _view(row: Row[Any]) -> DocumentView:
