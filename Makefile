@@ -16,8 +16,11 @@ demo: .venv/runtime.stamp
 bench: .venv/runtime.stamp
 	$(BIN)/riskpool bench
 
+# The browser's tests run beside the first of the others: they mostly wait. Theirs are printed last.
 test: .venv/dev.stamp
-	$(BIN)/pytest
+	@mkdir -p .pytest_cache; $(BIN)/pytest tests/browser >.pytest_cache/browser.log 2>&1 & browser=$$!; \
+	$(BIN)/pytest --ignore=tests/browser; result=$$?; \
+	wait $$browser || result=1; cat .pytest_cache/browser.log; exit $$result
 
 # Builds the image, brings docker-compose.yml up in a container engine, plays a year through its published port.
 compose-test: .venv/dev.stamp

@@ -67,32 +67,29 @@ class House:
         assert seeded, f"riskpool up printed no password:\n{stack.text}"
         self.seeded = seeded[1]
         self._people: dict[str, Person] = {}
-        self._small: Person | None = None
         self.passwords: dict[str, str] = {}
         self._token = self.riskpool("token", "create", "drc")
 
     def person(self, login: str, browser: Browser | None = None, **context: object) -> "Person":
-        """A signed-in person; the same session each time, unless the context is another."""
-        if browser is None and not context and login in self._people:
-            return self._people[login]
+        """A signed-in person; the same session each time for the same browser and context."""
+        key = f"{login} {browser and browser.version} {sorted(context.items(), key=str)}"
+        if key in self._people:
+            return self._people[key]
         page = (browser or self.browser).new_context(
             base_url=self.url, **{"locale": "zh-CN", "viewport": {"width": 1280, "height": 900}, **context}
         ).new_page()
         person = Person(page, login)
         person.sign_in(self)
-        if browser is None and not context:
-            self._people[login] = person
+        self._people[key] = person
         return person
 
     def people(self) -> list["Person"]:
-        """Everybody who has signed in with a session of the usual kind."""
+        """Everybody who has signed in."""
         return list(self._people.values())
 
     def small(self) -> "Person":
         """The commission at a telephone."""
-        if self._small is None:
-            self._small = self.person("drc", viewport={"width": 390, "height": 800})
-        return self._small
+        return self.person("drc", viewport={"width": 390, "height": 800})
 
     @staticmethod
     def keep_image(directory: Path, name: str, png: bytes) -> None:

@@ -17,6 +17,13 @@ PAGES = (
     "/departments/scitech", "/institutions", "/institutions/bank-a", "/reports", "/scheme", "/audit", "/account",
     "/users", "/tokens", "/permissions",
 )  # fmt: skip
+# Pages that the commission has not, and pages of others that look otherwise.
+OF_OTHERS = (
+    ("scitech", "/refer"), ("scitech", f"/refer/{ENTERPRISE_A}"), ("scitech", f"/documents?about={ENTERPRISE_A}"),
+    ("bank-a", "/"), ("bank-a", f"/financing/{ENTERPRISE_A}"), ("bank-a", "/claims"), ("bank-a", "/loans/A-0001"),
+    ("bank-a", "/institutions/bank-a"), ("bank-a", "/receipts"), ("custodian", "/pool"), ("custodian", "/obligations"),
+    ("auditor", "/audit"), ("operator", "/"),
+)  # fmt: skip
 SHOTS = {"/": "worklist", "/cases": "need-list", f"/cases/{ENTERPRISE_A}": "case", "/pool": "pool",
          "/claims/2026H1": "claims", f"/review/{ENTERPRISE_A}": "review"}  # fmt: skip
 SIGN_IN = """([login, password]) => {
@@ -53,6 +60,34 @@ def test_a_page_has_no_complaint_and_axe_finds_nothing(visitor: Person, path: st
     assert visitor.complaints == []
     english = page.locator("html").get_attribute("lang") == "en"
     assert english == (page.evaluate("navigator.language") == "en-GB")
+
+
+@pytest.mark.parametrize(("login", "path"), OF_OTHERS)
+def test_a_page_of_others_has_no_complaint_either(demo: House, login: str, path: str) -> None:
+    """In Chinese, then in English by the button that every page has."""
+    person = demo.person(login)
+    for language in ("en", "zh-CN"):
+        page = person.open(path)
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        page.click("header button[name=language]")
+        assert page.locator("html").get_attribute("lang") == language
+    assert person.complaints == []
+
+
+@pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
+def test_pages_before_and_between_have_no_complaint(demo: House, locale: str) -> None:
+    """Signing in, why a decision is as it is, and a refusal; the browser itself reports only the refusal's status."""
+    rated = next(one for one in demo.get(f"/cases/{ENTERPRISE_A}")["timeline"] if one["type"] == "EnterpriseRated")
+    person = demo.person("drc", locale=locale)
+    for path in (f"/why/{rated['id']}", "/account/password", "/cases/nobody"):
+        person.page.goto(path)
+        found = Axe().run(person.page)
+        assert found.violations_count == 0, found.generate_report()
+    assert [one for one in person.complaints if "404" not in one] == []
+    stranger = Person(demo.browser.new_context(base_url=demo.url, locale=locale).new_page(), "stranger")
+    found = Axe().run(stranger.open("/sign-in"))
+    assert found.violations_count == 0 and stranger.complaints == [], found.generate_report()
 
 
 @pytest.mark.parametrize("path", PAGES)
