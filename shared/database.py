@@ -73,7 +73,9 @@ def run_ddl(connection: Connection, script: str) -> None:
 def grant(connection: Connection, role: str) -> None:
     """Rights of a service's role: read all, write all but what is append-only; no schema changes."""
     quoted = connection.dialect.identifier_preparer.quote(role)
+    database = connection.dialect.identifier_preparer.quote(str(connection.engine.url.database))
     for statement in (
+        f"grant temporary on database {database} to {quoted}",  # a rebuild of projections folds into temporary tables
         f"grant usage on schema public to {quoted}",
         f"grant select, insert, update, delete on all tables in schema public to {quoted}",
         f"grant usage on all sequences in schema public to {quoted}",
