@@ -14,7 +14,7 @@ demo: .venv/runtime.stamp
 	$(BIN)/riskpool demo
 
 bench: .venv/runtime.stamp
-	$(BIN)/riskpool bench
+	$(BIN)/riskpool bench --save .bench/last.json $(if $(QUICK),--quick)
 
 # The browser's tests run beside the first of the others: they mostly wait. Theirs are printed last.
 test: .venv/dev.stamp

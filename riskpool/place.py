@@ -1,5 +1,6 @@
 """The data directory of a stack: its lock, its ports, its passwords and the description of what runs in it."""
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -68,6 +69,16 @@ class Place:
         made = {name: secrets.token_hex(24) for name in ("owner", *SERVICES)}
         _write_json(file, made)
         return made
+
+    def signing_key(self) -> Path:
+        """The file of the key that signs the pool's closes, made once: the base64 of 32 random bytes."""
+        file = self.directory / "signing-key"
+        if not file.exists():
+            fresh = file.with_name(file.name + ".new")
+            with os.fdopen(open_private(fresh), "w", encoding="ascii") as stream:
+                stream.write(base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+            fresh.replace(file)
+        return file
 
     def choose_ports(self, wanted: Mapping[str, int]) -> dict[str, int]:
         """The wanted ports, which must be free, and for the rest those of the last time, or any that are free."""

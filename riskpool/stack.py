@@ -20,6 +20,7 @@ from riskpool.supervisor import Child, Program, StackError
 READY_SECONDS = 90.0
 Progress = Callable[[str], None]
 Prepare = Callable[[], Awaitable[None]]
+SIGNING_KEY = "RISKPOOL_SIGNING_KEY"
 # What the console reads of its own environment, handed on to the services (docs/sign-in.md).
 HANDED_ON = ("RISKPOOL_OIDC_", "RISKPOOL_PUBLIC_URL", "RISKPOOL_SESSION_")
 
@@ -171,6 +172,8 @@ class Stack:
         application, port = f"services.{name}.app:app", str(self.ports[name])
         command = (sys.executable, "-m", "riskpool.serve", application, port, str(self._migrated))
         environment = self._environment() | {"RISKPOOL_DATABASE_URL": self.database_url(name)}
+        if name == "pool":
+            environment.setdefault(SIGNING_KEY, os.environ.get(SIGNING_KEY) or str(self.place.signing_key()))
         return Program(name, command, self._log(name), cwd=self.place.directory, environment=environment)
 
     def _environment(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 
-from shared.contracts.base import Event, Shape
+from shared.contracts.base import Event, Message, Shape
 
 S = TypeVar("S", bound=Shape)
 
@@ -17,7 +17,8 @@ S = TypeVar("S", bound=Shape)
 class Aggregate(Generic[S]):
     """One kind of thing: ``keys`` names those that an event changes, ``evolve`` gives the state after it.
 
-    ``evolve`` uses nothing but state and event, so that an audit can fold the events again.
+    ``evolve`` uses nothing but state and event, so that an audit can fold the events again. ``reads`` names those that
+    deciding on a message will ask for: a batch's are read together; what it leaves out is read when it is asked for.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Aggregate(Generic[S]):
     model: type[S]
     evolve: Callable[[S | None, Event], S | None]
     keys: Callable[[Event], tuple[str, ...]]
+    reads: Callable[[Message], tuple[str, ...]] = lambda message: ()
 
 
 def aggregate_table(name: str, metadata: MetaData, *extra: SchemaItem) -> Table:
@@ -38,3 +40,13 @@ def aggregate_table(name: str, metadata: MetaData, *extra: SchemaItem) -> Table:
         Column("doc", JSONB, nullable=False),
         *extra,
     )
+
+
+def named_by(field: str) -> Callable[[Message], tuple[str, ...]]:
+    """For ``reads``: the thing that a message names in this field."""
+
+    def keys(message: Message) -> tuple[str, ...]:
+        named = message.__dict__.get(field)
+        return (named,) if named else ()
+
+    return keys

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from shared.messaging.tables import APPEND_ONLY
+from shared.messaging.tables import APPEND_ONLY, STALE
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,7 +34,7 @@ def is_outage(error: BaseException) -> bool:
 
 def _is_retryable(original: BaseException | None) -> bool:
     state = str(getattr(original, "sqlstate", "") or "")
-    return state[:2] in ("08", "40", "53", "57", "58")
+    return state[:2] in ("08", "40", "53", "57", "58") or state == STALE
 
 
 def migrate(service: str, owner_url: str, role: str) -> None:

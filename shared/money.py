@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 _YUAN = re.compile(r"-?(0|[1-9][0-9]{0,12})\.[0-9]{2}", re.ASCII)
 
@@ -15,10 +16,12 @@ def parse_yuan(text: str) -> int:
     return int(text.replace(".", ""))
 
 
+@lru_cache(512)
 def format_yuan(amount_fen: int) -> str:
-    """The wire form of an amount in fen: ``123456`` is ``"1234.56"``."""
-    sign, rest = ("-" if amount_fen < 0 else ""), abs(amount_fen)
-    return f"{sign}{rest // 100}.{rest % 100:02d}"
+    """The wire form of an amount in fen: ``123456`` is ``"1234.56"``; the same amounts come again and again."""
+    if amount_fen < 0:
+        return f"-{format_yuan(-amount_fen)}"
+    return f"{amount_fen // 100}.{amount_fen % 100:02d}"
 
 
 def multiply(amount_fen: int, *factors: Decimal | Fraction) -> int:

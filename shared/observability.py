@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -15,6 +16,12 @@ MESSAGES = Counter(
 SECONDS = Histogram("riskpool_handling_seconds", "Time from taking a batch to its commit", ["kind"], registry=REGISTRY)
 PARKED = Gauge("riskpool_parked_messages", "Messages parked and not yet dealt with", registry=REGISTRY)
 OUTBOX = Gauge("riskpool_outbox_unpublished", "Outbox rows not yet on the bus", registry=REGISTRY)
+
+@cache
+def counted(kind: str, name: str, outcome: str) -> Counter:
+    """One of the counters of MESSAGES: looking it up anew costs more than counting."""
+    return MESSAGES.labels(kind, name, outcome)
+
 
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 

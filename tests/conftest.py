@@ -15,9 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, MetaData
 
 from riskpool.servers import NatsServer, PostgresServer, postgres_binaries
 from riskpool.supervisor import Program
+from shared.database import run_ddl
+from shared.messaging import tables as core
 
 PASSWORD = "test"
 
@@ -136,6 +139,15 @@ def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"{holds} did not hold within {seconds} s"
         time.sleep(0.02)
+
+
+def make_tables(connection: Connection, *parts: MetaData) -> None:
+    """The core's tables and these, as a service that began with scheme yanqing has them."""
+    for part in (core.metadata, *parts):
+        part.create_all(connection)
+    for script in (core.OUTBOX_TRIGGERS, core.OUTBOX_KEEPS, core.FENCE):
+        run_ddl(connection, script)
+    connection.execute(core.schemes.insert().values(scheme="yanqing", version=""))
 
 
 @pytest.fixture(scope="session")

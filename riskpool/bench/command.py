@@ -7,11 +7,12 @@ import platform
 import statistics
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import psutil
 import typer
-from rich.box import SIMPLE_HEAD
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -20,13 +21,14 @@ from riskpool.supervisor import StackError
 if TYPE_CHECKING:
     from riskpool.bench.rounds import Result, Size
 
-TABLE_WIDTH = 100
+TABLE_WIDTH = 116
 PROCESSES = ("gateway", "pool", "postgres", "nats")
 
 
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="One short round, to see that it works.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, with every round.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Write the JSON to this file, beside the table.")] = None,
 ) -> None:
     """Measure a stack of its own beside bare PostgreSQL, NATS and Python in the same run (docs/performance.md)."""
     from riskpool.bench.rounds import FULL, QUICK, measure
@@ -40,8 +42,12 @@ def bench(
     except StackError as error:
         errors.print(f"riskpool: {error}", markup=False)
         raise typer.Exit(1) from None
+    told = json.dumps(document(result, size, time.perf_counter() - begun), indent=1)
+    if save:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        save.write_text(told)
     if as_json:
-        typer.echo(json.dumps(document(result, size, time.perf_counter() - begun), indent=1))
+        typer.echo(told)
     else:
         _show(result, size)
     if result.faults:
@@ -56,6 +62,7 @@ def document(result: "Result", size: "Size", seconds: float) -> dict[str, Any]:
         {**asdict(row), "value": result.median(row.figure), "peer_value": result.median(row.peer),
          "ratio": statistics.median(result.ratios(row)), "ratios": result.ratios(row)}
         for row in ROWS
+        if result.ratios(row)
     ]  # fmt: skip
     return {
         "machine": machine(result), "size": asdict(size), "rows": rows, "rounds": result.rounds, "sent": result.sent,
@@ -78,14 +85,15 @@ def _show(result: "Result", size: "Size") -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     rounds = f"median of {size.rounds} rounds (lowest - highest)" if size.rounds > 1 else "one short round"
-    table = Table(title=f"riskpool bench: {rounds}", title_justify="left", box=SIMPLE_HEAD, width=TABLE_WIDTH)
-    for heading in ("measured", "", "beside it", "", "ratio"):
+    table = Table(title=f"riskpool bench: {rounds}", title_justify="left", box=MARKDOWN, width=TABLE_WIDTH)
+    for heading in ("measured", "", "beside it", "", "ratio", "goal"):
         table.add_column(heading, justify="left" if heading else "right", no_wrap=True)
     for row in ROWS:
-        ratios = result.ratios(row)
+        if not (ratios := result.ratios(row)):
+            continue  # a peer that cannot run here
         value, peer = (f"{_number(result.median(name))} {row.unit}" for name in (row.figure, row.peer))
         spread = f" ({_number(min(ratios))} - {_number(max(ratios))})" if size.rounds > 1 else ""
-        table.add_row(row.what, value, row.beside, peer, _number(statistics.median(ratios)) + spread)
+        table.add_row(row.what, value, row.beside, peer, _number(statistics.median(ratios)) + spread, row.goal)
     console.print(table, _processor_table(result))
     pages = ", ".join(f"{page} {_number(ms)}" for page, ms in result.by_page.items())
     console.print(f"{size.cases:,} cases, 50 people, p95 of each page in ms: {pages}", markup=False)
@@ -100,7 +108,7 @@ def _show(result: "Result", size: "Size") -> None:
 
 
 def _processor_table(result: "Result") -> Table:
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=MARKDOWN)
     table.add_column("processor time, ms", no_wrap=True)
     for heading in ("all", *PROCESSES, "the rest"):
         table.add_column(heading, justify="right", no_wrap=True)

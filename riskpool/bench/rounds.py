@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import statistics
@@ -14,6 +15,7 @@ import psutil
 
 from riskpool.bench.console import open_console
 from riskpool.bench.decisions import decisions_per_second
+from riskpool.bench.ledgers import measure_writer
 from riskpool.bench.peers import BareBus, HotRow, bare_bus, hot_row, imports, sync_milliseconds
 from riskpool.bench.workload import CLIENTS, CUSTODIAN, FINANCE, SCHEME, Workload
 from riskpool.scenario.doors import HttpDoor
@@ -29,7 +31,8 @@ Work = Callable[[], Awaitable[Figures]]
 class Size:
     """How much is measured: rounds, seconds of each rate, events of a burst, events one at a time.
 
-    Of the console: cases, seconds of clicking, events that an open page hears of.
+    Of the console: cases, seconds of clicking, events that an open page hears of. Of the pool's writer: events of a
+    round, funds, and seconds of each batch size of a peer.
     """
 
     rounds: int
@@ -39,20 +42,25 @@ class Size:
     cases: int
     clicking: int
     news: int
+    hot: int
+    funds: int
+    peer_seconds: float
 
 
-FULL, QUICK = Size(3, 5, 2000, 200, 10_000, 20, 50), Size(1, 1, 200, 30, 1000, 5, 10)
+FULL = Size(3, 5, 2000, 200, 10_000, 20, 50, 20_000, 1000, 2.0)
+QUICK = Size(1, 1, 200, 30, 1000, 5, 10, 2000, 50, 0.5)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure and what it is held against; ``figure`` and ``peer`` name them in the rounds."""
+    """One figure and what it is held against, which `figure` and `peer` name in the rounds; `goal` is the ratio's."""
 
     what: str
     figure: str
     beside: str
     peer: str
     unit: str
+    goal: str = ""
 
 
 ROWS = (
@@ -62,11 +70,23 @@ ROWS = (
     Row("event to receipt, p50", "receipt_p50", "NATS publish to ack", "ack_p50", "ms"),
     Row("event to receipt, p99", "receipt_p99", "NATS publish to ack", "ack_p99", "ms"),
     Row("pool decisions", "decisions", "pgbench, one hot row", "hot_row", "/s"),
-    Row("start until ready", "start", "five imports", "imports", "s"),
+    Row("start until ready", "start", "five imports", "imports", "s", "<= 0.5"),
     Row("page of the console, p50", "page_p50", "plain FastAPI + Jinja", "plain_p50", "ms"),
     Row("page of the console, p95", "page_p95", "plain FastAPI + Jinja", "plain_p95", "ms"),
     Row("event to open page, p50", "news_p50", "plain FastAPI stream", "plain_news_p50", "ms"),
     Row("event to open page, p95", "news_p95", "plain FastAPI stream", "plain_news_p95", "ms"),
+    Row("hot fund, batches <= 1000", "hot_fund", "pgbench, one hot row", "pg_hot", "/s", ">= 18"),
+    Row("hot fund, batches <= 1000", "hot_fund", "the rows, no decisions", "bare_rows", "/s", ">= 0.70"),
+    Row("hot fund, batches <= 1000", "hot_fund", "a transaction an event", "by_transactions", "/s", ">= 40"),
+    Row("hot fund, batches <= 1000", "hot_fund", "eventsourcing", "eventsourcing", "/s", ">= 3.3"),
+    Row("hot fund, batches <= 1000", "hot_fund", "Emmett", "emmett", "/s", ">= 1.5"),
+    Row("hot fund, batches <= 1000", "hot_fund", "django-hordak", "hordak", "/s", ">= 100"),
+    Row("hot fund, batches <= 1000", "hot_fund", "django-hordak, in bulk", "hordak_bulk", "/s"),
+    Row("hot fund, batches <= 1000", "hot_fund", "DBOS", "dbos", "/s", ">= 400"),
+    Row("one event, p50", "one_p50", "pgbench, one UPDATE", "update_p50", "ms", "<= 3"),
+    Row("batch of 100, p99", "hundred_p99", "its p50", "hundred_p50", "ms", "<= 3"),
+    Row("many funds", "many_funds", "pgbench, a million rows", "pg_many", "/s", ">= 4"),
+    Row("audit: chains replayed", "replayed", "SHA-256 of as many bytes", "hashed", "/s"),
 )
 
 
@@ -98,13 +118,15 @@ class Result:
         return statistics.median(self.rounds[name])
 
     def ratios(self, row: Row) -> list[float]:
-        """The figure divided by what stands beside it, round by round."""
-        return [one / peer for one, peer in zip(self.rounds[row.figure], self.rounds[row.peer], strict=True)]
+        """The figure divided by what stands beside it, round by round; none for a peer that cannot run here."""
+        pairs = zip(self.rounds.get(row.figure, ()), self.rounds.get(row.peer, ()), strict=False)
+        return [one / peer for one, peer in pairs]
 
 
 async def measure(size: Size, say: Callable[[str], None]) -> Result:
     """Start a stack, measure everything in rounds of random order, and prove the books at the end."""
     result = Result(load_before=psutil.getloadavg()[0], sync_ms=sync_milliseconds())
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # the audit imports the services, which log every request
     say("starting a stack")
     begun = time.perf_counter()
     async with temporary_stack() as stack:
@@ -126,6 +148,7 @@ async def measure(size: Size, say: Callable[[str], None]) -> Result:
             result.sent = {"commands": workload.commanded, "events": len(workload.event_ids)}
             result.faults = await workload.faults()
             await _measure_console(stack, workload.http, size, result, say)
+            await measure_writer(stack.postgres.url("postgres"), size, result, say)
     return result
 
 

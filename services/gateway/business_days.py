@@ -45,9 +45,9 @@ async def announce_through(service: Service, scheme: str, day: date) -> list[dat
     while last is None or last < day:
         following = last + DAY if last else day
         async with service.unit(scheme, midnight(following)) as unit:
-            found = await newest_day(unit.connection, scheme)
+            found = await newest_day(unit.transaction.connection, scheme)
             if found == last:
-                await unit.connection.execute(insert(business_days).values(scheme=scheme, date=following))
+                await unit.transaction.connection.execute(insert(business_days).values(scheme=scheme, date=following))
                 await unit.record((BusinessDayStarted(date=following),))
                 announced.append(following)
                 found = following

@@ -1,8 +1,10 @@
 """The pool service put together: what it keeps, what it answers and what it listens to."""
 
-from services.pool import handlers, tables
-from services.pool.store import AGGREGATES, write_entries
+from services.pool import handlers, signing, tables
+from services.pool.journal import JournalRows
+from services.pool.store import AGGREGATES
 from shared.contracts.commands import ApproveFee, FileReport, InjectCapital, IssuePayoutNotice
+from shared.contracts.gateway import BusinessDayStarted
 from shared.contracts.partners import FundsReceived, IncomeCredited, StatementIssued, TransferReturned, TransferSettled
 from shared.contracts.recovery import WriteOffApproved
 from shared.contracts.review import CompensationApproved, SubsidyApproved
@@ -29,7 +31,9 @@ SERVICE = Service(
         CompensationApproved: handlers.record_approval,
         SubsidyApproved: handlers.pay_subsidy,
         WriteOffApproved: handlers.book_write_off,
+        BusinessDayStarted: handlers.close_half_years,
     },
-    rows=write_entries,
+    rows=JournalRows,
 )
+signing.check()
 app = SERVICE.asgi()

@@ -30,9 +30,9 @@ def audit(events: Iterable[PoolEvent], stored: Fund | None, ledger: Mapping[str,
         fund = evolve_fund(fund, event) or fund
         found += [f"{type(event).__name__} {fund.version}: {line}" for line in _of_event(event, fund)]
     derived = balances(seen)
-    found += _differences("account", derived, accounts_of(fund))
+    found += differences_of("account", derived, accounts_of(fund))
     if ledger is not None:
-        found += _differences("ledger rows", dict(ledger), derived)
+        found += differences_of("ledger rows", dict(ledger), derived)
     if seen or stored is not None:
         found += _of_state(stored or Fund(), fund)
     return tuple(found)
@@ -56,7 +56,8 @@ def accounts_of(fund: Fund) -> dict[str, int]:
     return {account: amount for account, amount in known.items() if amount}
 
 
-def _differences(what: str, found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
+def differences_of(what: str, found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
+    """Accounts whose balances in fen differ, in words; ``account`` leaves out those that the fund does not carry."""
     derived_only = {"write_off_loss", RECEIVED["other"]} if what == "account" else set()
     accounts = sorted({*found, *expected} - derived_only)
     return [

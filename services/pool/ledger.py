@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import date
 
-from shared.contracts.base import Event
+from shared.contracts.base import Event, made
 from shared.contracts.pool import (
     CapitalInjected,
     CompensationInstructed,
@@ -14,12 +14,12 @@ from shared.contracts.pool import (
     FeeSettled,
     FundsBooked,
     IncomeBooked,
+    PayoutItem,
     PoolEvent,
     SubsidyInstructed,
     SubsidySettled,
     WriteOffBooked,
 )
-from shared.decisions import Accepted, Decision
 
 CASH = "cash"
 INSTRUCTED = "instructed"
@@ -30,13 +30,15 @@ WRITTEN_OFF = "written_off"
 WRITE_OFF_LOSS = "write_off_loss"
 PAID = {"compensation": "compensation", "subsidy": "subsidy", "fee": "fee"}
 RECEIVED = {"recovery": "recovered", "clawback": "clawed_back", "other": "other_funds"}
+OF_A_PARTY = frozenset({PAID["compensation"], RECEIVED["recovery"], RECEIVED["clawback"], WRITTEN_OFF})
+"""Accounts that are also kept by institution and department."""
 
 
 def entries_of(event: PoolEvent) -> tuple[Entry, ...]:
     """The balanced posting of an event, from its own facts alone; empty where no money moves (pool.ledger, 二(二)2)."""
     match event:
-        case CapitalInjected():
-            return _posting((CASH, event.amount), (f"{CAPITAL}:{event.source}", -event.amount))
+        case FundsBooked():
+            return _received(event)
         case CompensationInstructed():
             return _posting((PAID["compensation"], event.amount), (INSTRUCTED, -event.amount))
         case SubsidyInstructed():
@@ -47,10 +49,10 @@ def entries_of(event: PoolEvent) -> tuple[Entry, ...]:
             return _posting((INSTRUCTED, event.amount), (CASH, -event.amount))
         case DisbursementReturned():
             return _posting((INSTRUCTED, event.amount), (PAID[event.kind], -event.amount))
+        case CapitalInjected():
+            return _posting((CASH, event.amount), (f"{CAPITAL}:{event.source}", -event.amount))
         case IncomeBooked():
             return _posting((CASH, event.amount), (f"{INCOME}:{event.period[:4]}", -event.amount))
-        case FundsBooked():
-            return _received(event)
         case WriteOffBooked():
             return _posting((WRITE_OFF_LOSS, event.amount), (WRITTEN_OFF, -event.amount))
     return ()
@@ -67,33 +69,35 @@ def _received(event: FundsBooked) -> tuple[Entry, ...]:
 
 
 def _posting(*lines: tuple[str, int]) -> tuple[Entry, ...]:
-    if sum(amount for _, amount in lines):
+    if sum([amount for _, amount in lines]):
         raise AssertionError(f"a posting must sum to zero: {lines}")
-    return tuple(Entry(account=account, amount=amount) for account, amount in lines if amount)
-
-
-def posted(decision: Decision) -> Decision:
-    """The decision with every event of the fund carrying its entries."""
-    if not isinstance(decision, Accepted):
-        return decision
-    events = tuple(with_entries(event) if isinstance(event, PoolEvent) else event for event in decision.events)
-    return Accepted(events, decision.result, decision.duplicate)
-
-
-def with_entries(event: PoolEvent) -> PoolEvent:
-    """The event with its posting."""
-    return event.model_copy(update={"entries": entries_of(event)})
+    return tuple([made(Entry, account=account, amount=amount) for account, amount in lines if amount])
 
 
 def effective_on(event: Event) -> date | None:
     """The date that an event's entries count from: the custodian's own date of a transfer, else the business date."""
     match event:
-        case CompensationSettled() | SubsidySettled() | FeeSettled():
-            return event.settled_on or event.on
         case FundsBooked():
             return event.received_on
+        case CompensationSettled() | SubsidySettled() | FeeSettled():
+            return event.settled_on or event.on
         case PoolEvent():
             return event.on
+    return None
+
+
+def party_of(event: Event) -> tuple[str, str] | None:
+    """Whose compensation an event's entries are about, where they are: the institution paid, the department it is from.
+
+    From the event alone: the loan's payee and its recommender.
+    """
+    match event:
+        case CompensationInstructed(item=PayoutItem() as item):
+            return item.payee, item.recommender
+        case DisbursementReturned(kind="compensation", item=PayoutItem() as item):
+            return item.payee, item.recommender
+        case FundsBooked() | WriteOffBooked() if event.payee:
+            return event.payee, event.recommender
     return None
 
 

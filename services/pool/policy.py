@@ -1,7 +1,9 @@
 """PoolPolicy: the slice of the scheme that the pool enforces."""
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -24,17 +26,17 @@ class PoolPolicy(Policy):
     fee_min: Rate = Field(alias="fee.min")
     fee_max: Rate = Field(alias="fee.max")
 
-    @property
+    @cached_property
     def approved_capital_fen(self) -> int:
         """The approved capital: the lines are shares of it, whatever has been paid in (pool.capital, 二(二)1)."""
         return sum(self.sources.values())
 
-    @property
+    @cached_property
     def pause_line_fen(self) -> int:
         """Where the counter stops compensation (pool.pause, 三(八))."""
         return multiply(self.approved_capital_fen, self.pause_at)
 
-    @property
+    @cached_property
     def resume_line_fen(self) -> int:
         """What the balance must reach before compensation goes on (pool.resume, 三(八))."""
         return multiply(self.approved_capital_fen, self.resume_at)
@@ -44,8 +46,15 @@ class PoolPolicy(Policy):
 
         Below zero where a transfer came back after its recovery was counted; shown as zero.
         """
-        return {"cycle": gross_fen - base_fen, "net": net_fen, "gross": gross_fen}[self.measure]
+        if self.measure == "net":
+            return net_fen
+        return gross_fen - base_fen if self.measure == "cycle" else gross_fen
 
     def agreed(self, rate: Decimal) -> bool:
         """Whether a fee rate lies in the scheme's range (pool.fee, 二(二)2)."""
         return self.fee_min <= rate <= self.fee_max
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with changes, built anew: lines that the old one has worked out already must not come along."""
+        fields = {name: self.__dict__[name] for name in type(self).model_fields}
+        return self.model_validate({**fields, **(update or {})})

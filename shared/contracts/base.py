@@ -1,9 +1,10 @@
 """What every message shares: the wire types of money, ratios, dates and text, and the three kinds of message."""
 
 import re
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, ParamSpec, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -16,8 +17,11 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from shared.contracts.writing import writer_of
 from shared.money import format_rate, format_yuan, parse_yuan
 
+P = ParamSpec("P")
+S = TypeVar("S", bound="Shape")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _RATE = re.compile(r"(0|[1-9][0-9]{0,2})(\.[0-9]{1,8})?", re.ASCII)
 
@@ -91,10 +95,49 @@ OrganisationKind = Literal[
 ]
 
 
+_BLANK: dict[type, dict[str, Any]] = {}  # of each shape every field in its order, with its default
+_NAMES: dict[type, set[str]] = {}
+_new, _set = object.__new__, object.__setattr__
+
+
 class Shape(BaseModel):
     """A frozen piece of a message; unknown fields are ignored on reading (contract.md section 2)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        _BLANK[cls] = {name: field.get_default(call_default_factory=True) for name, field in cls.model_fields.items()}
+        _NAMES[cls] = set(cls.model_fields)
+
+    def but(self, **changes: object) -> Self:
+        """The same with these fields changed, which are known to be right: nothing is checked."""
+        return _of(type(self), {**self.__dict__, **changes})
+
+    def json_data(self) -> str:
+        """Its JSON, a message's ``data``: ``json.dumps`` of ``model_dump(mode="json")`` with no spaces, to the byte."""
+        return writer_of(type(self))(self.__dict__)
+
+
+def made(shape: Callable[P, S], *_: P.args, **fields: P.kwargs) -> S:
+    """A shape of fields that are known to be right, as a rule of ours worked them out: nothing is checked again.
+
+    What comes from outside is checked where it is read. Checking costs ten times what the rules themselves cost.
+    """
+    cls: Any = shape
+    made_so: S = _of(cls, {**_BLANK[cls], **fields})
+    return made_so
+
+
+def _of(cls: type[S], values: dict[str, Any]) -> S:
+    shape = _new(cls)
+    _set(shape, "__dict__", values)
+    _set(shape, "__pydantic_fields_set__", _NAMES[cls])
+    _set(shape, "__pydantic_extra__", None)
+    _set(shape, "__pydantic_private__", None)
+    return shape
+
 
 
 class Why(Shape):

@@ -288,6 +288,7 @@ class FundsBooked(PoolEvent):
     """Money entered the pool; ``applied`` lowers the loan's net outstanding, the rest waits unallocated.
 
     ``reinstated`` is what of ``applied`` had been written off. Money for another purpose is applied whole.
+    ``payee`` and ``recommender`` are those of the loan's compensation, empty where the pool paid none.
     """
 
     purpose: Literal["recovery", "clawback", "other"]
@@ -298,12 +299,16 @@ class FundsBooked(PoolEvent):
     bank_ref: Number
     received_on: Day
     reinstated: Fen = 0
+    payee: Text = ""
+    recommender: Text = ""
 
 
 class WriteOffBooked(CompensationEvent):
     """A write-off approved by recovery lowers what is still recoverable; no cash moves, the counter stays."""
 
     amount: Fen
+    payee: Text = ""
+    recommender: Text = ""
 
 
 class StatementReconciled(PoolEvent):
@@ -320,6 +325,39 @@ class StatementMismatch(PoolEvent):
     as_of: Day
     ledger: SignedFen
     statement: SignedFen
+
+
+class Balance(Shape):
+    """What an account stands at: above zero on the debit side, below on the credit side."""
+
+    account: Name
+    amount: SignedFen
+
+
+class BooksClosed(Event):
+    """The books at the end of a half-year, sealed: every account by effective date, and where both chains stood.
+
+    ``position`` and ``sha256`` are the scheme's newest event of the pool before the close, ``rows`` and ``rows_sha256``
+    the journal's newest row, ``previous`` the digest of the close before. ``digest`` is the SHA-256 of the canonical
+    JSON of all that stands above it, ``signature`` its Ed25519 signature; hashes, signature and key are hexadecimal,
+    the last two empty where the pool was given no key.
+    """
+
+    service: ClassVar[str] = "pool"
+    scheme: Id
+    scheme_version: Text
+    half: Half
+    until: Day
+    closed_on: Day
+    position: int
+    sha256: Text
+    rows: int
+    rows_sha256: Text
+    balances: tuple[Balance, ...]
+    previous: Text = ""
+    digest: Text
+    signature: Text = ""
+    public_key: Text = ""
 
 
 class ReportFiled(Event):

@@ -2,24 +2,18 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts.base import Command
 from shared.contracts.registry import COMMANDS
 from shared.decisions import Decision, Refusal
 from shared.messaging.envelope import Envelope
 from shared.messaging.intake import describe
-from shared.messaging.tables import answers
 from shared.messaging.unit_of_work import UnitOfWork
 
-log = logging.getLogger("riskpool.commands")
 STATUS = {"permission": 403, "unknown": 404, "malformed": 422}
 Answer = dict[str, Any]
 
@@ -45,38 +39,11 @@ async def answer_of(unit: UnitOfWork, decision: Decision) -> Answer:
     return {"status": 200, "body": {"accepted": True, "events": recorded, "result": decision.result}}
 
 
-async def first_answer(connection: AsyncConnection, envelope: Envelope, organisation: str) -> Answer | None:
-    """The answer given before under this key, a mismatch when the body differs, or None."""
-    query = select(answers).where(
-        answers.c.scheme == envelope.scheme, answers.c.organisation == organisation, answers.c.key == envelope.id
-    )
-    row = (await connection.execute(query)).one_or_none()
-    if row is None:
-        return None
-    if bytes(row.body_sha256) != body_sha256(envelope):
-        body = {
-            "rule": "idempotency.mismatch",
-            "reason": "",
-            "figures": {"key": envelope.id},
-            "findings": [],
-            "clause": "",
-        }
-        return {"status": 409, "body": body}
-    return {"status": row.status, "body": row.body}
-
-
-async def keep_answer(connection: AsyncConnection, envelope: Envelope, organisation: str, answer: Answer) -> None:
-    """Keep the first answer to a key."""
-    await connection.execute(
-        insert(answers).values(
-            scheme=envelope.scheme,
-            organisation=organisation,
-            key=envelope.id,
-            body_sha256=body_sha256(envelope),
-            status=answer["status"],
-            body=answer["body"],
-        )
-    )
+def mismatch(key: str) -> Answer:
+    """The answer to a key that was used before with another body."""
+    figures = {"key": key}
+    body = {"rule": "idempotency.mismatch", "reason": "", "figures": figures, "findings": [], "clause": ""}
+    return {"status": 409, "body": body}
 
 
 def body_sha256(envelope: Envelope) -> bytes:

@@ -1,6 +1,7 @@
 """From a message to its handler and back: who may send it, what was decided, what is answered."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from dataclasses import replace
@@ -12,19 +13,21 @@ from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.clock import SHANGHAI
-from shared.contracts.base import OrganisationKind, PartnerEvent
+from shared.contracts.base import OrganisationKind, PartnerEvent, made
 from shared.contracts.registry import PARTNER_EVENTS
 from shared.contracts.review import AgreementSigned
 from shared.database import is_outage
 from shared.decisions import Decision, Refusal
-from shared.messaging.commands import Answer, answer_of, first_answer, keep_answer, parse_command, refused
+from shared.messaging.commands import Answer, answer_of, body_sha256, mismatch, parse_command, refused
 from shared.messaging.envelope import Envelope, printable
 from shared.messaging.intake import Incoming, describe
+from shared.messaging.owners import NoOwner
 from shared.messaging.reading import read_partner_event
-from shared.messaging.receipts import Receipt, announce_receipt
-from shared.messaging.tables import institutions, receipts
-from shared.messaging.unit_of_work import Transaction, UnitOfWork
-from shared.observability import MESSAGES, SECONDS
+from shared.messaging.receipts import Outcome, Receipt, announce_receipt
+from shared.messaging.tables import receipts
+from shared.messaging.unit_of_work import Institution, Transaction, UnitOfWork
+from shared.messaging.writer import Work
+from shared.observability import MESSAGES, SECONDS, counted
 from shared.scheme.refusals import explain
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ class Dispatch:
         """One of our services' events: its handler, and what every service keeps of agreements."""
         assert one.envelope is not None and one.message is not None
         if isinstance(one.message, AgreementSigned):
-            await self._keep_institution(transaction, one.scheme, one.message)
+            transaction.signed.append((one.scheme, _institution(one.message)))
         if self.service.all_events and one.scheme in self.service.schemes:
             await self.service.all_events(transaction.connection, one.envelope, one.message)  # type: ignore[arg-type]
         handler = self.service.events.get(type(one.message))  # type: ignore[arg-type]
@@ -54,20 +57,12 @@ class Dispatch:
             sender = one.source.rsplit("/", 1)[1]
             unit = self._unit(transaction, one.envelope, one.scheme, one.envelope.time, sender, "service")
             await unit.record((await handler(unit, one.message)).events)
-        MESSAGES.labels("event", one.name, "taken").inc()
+        counted("event", one.name, "taken").inc()
 
-    async def _keep_institution(self, transaction: Transaction, scheme: str, signed: AgreementSigned) -> None:
-        row = {
-            "scheme": scheme,
-            "id": signed.institution,
-            "kind": signed.kind,
-            "name": signed.name,
-            "valid_from": signed.valid_from,
-            "valid_to": signed.valid_to,
-        }
-        write = insert(institutions).values(row)
-        await transaction.connection.execute(write.on_conflict_do_update(index_elements=["scheme", "id"], set_=row))
-        self.agreed.set()
+    def taken(self, one: Incoming) -> None:
+        """Something was taken and committed: an institution that is new has its events taken from now on."""
+        if isinstance(one.message, AgreementSigned):
+            self.agreed.set()
 
     # -- partner events ------------------------------------------------------------------------------------------
 
@@ -123,7 +118,7 @@ class Dispatch:
         self,
         transaction: Transaction,
         one: Incoming,
-        outcome: str,
+        outcome: Outcome,
         rule: str | None,
         figures: dict[str, str],
         at: datetime | None = None,
@@ -134,18 +129,11 @@ class Dispatch:
             detail = explain(rule, figures.pop("reason", ""), figures, "zh", self.service.schemes[one.scheme])
         elif outcome == "unreadable":
             detail = explain("unreadable", "", figures, "zh")
-        moment = (at or one.stored or self.service.clock.now()).astimezone(SHANGHAI)
-        receipt = Receipt.model_validate(
-            {
-                "event_id": one.id,
-                "outcome": outcome,
-                "rule": rule,
-                "detail": detail and printable(detail, 1000),
-                "at": moment,
-            }
-        )
+        moment = at or (one.stored or self.service.clock.now()).astimezone(SHANGHAI)
+        told = detail and printable(detail, 1000)
+        receipt = made(Receipt, event_id=one.id, outcome=outcome, rule=rule, detail=told, at=moment)
         announce_receipt(transaction, one.institution, one.scheme or "none", one.name or "none", receipt)
-        MESSAGES.labels("partner", one.name if one.name in PARTNER_EVENTS else "unknown", outcome).inc()
+        counted("partner", one.name if one.name in PARTNER_EVENTS else "unknown", outcome).inc()
 
     # -- receipts, for the gateway ---------------------------------------------------------------------------------
 
@@ -182,16 +170,33 @@ class Dispatch:
         return json.dumps(answer, default=str).encode()
 
     async def _carry_out(self, envelope: Envelope) -> Answer:
-        organisation = envelope.source.rpartition("/")[2]
         if envelope.scheme not in self.service.schemes:
             return _told("unknown", "scheme", {"id": envelope.scheme})
-        async with self.service.unit(envelope.scheme, envelope.time, sender=organisation) as unit:
-            answer = await first_answer(unit.connection, envelope, organisation)
-            if answer is None:
-                unit.message_id, unit.traceparent = envelope.id, envelope.traceparent
-                answer = await self._first(unit, envelope)
-                await keep_answer(unit.connection, envelope, organisation, answer)
-        return answer
+        if not self.service.owners.own(envelope.scheme):
+            with contextlib.suppress(NoOwner):
+                request = {"command": envelope.model_dump(mode="json")}
+                answer: Answer = await self.service.owners.hand_over(envelope.scheme, request)
+                return answer
+        return await self.carry_out(envelope)
+
+    async def carry_out(self, envelope: Envelope) -> Answer:
+        """Let this replica's writer carry out a command once, and give its first answer for ever."""
+        organisation, digest = envelope.source.rpartition("/")[2], body_sha256(envelope)
+
+        async def first(transaction: Transaction) -> Answer:
+            return await self._first(
+                self._unit(transaction, envelope, envelope.scheme, envelope.time, organisation, ""), envelope
+            )
+
+        work = Work(envelope.scheme, (envelope.scheme, organisation, envelope.id), digest, first, is_command=True)
+        await self.service.writer.do([work])
+        if work.error:
+            raise work.error
+        if work.repeated:
+            known: Answer = work.repeated.answer
+            return known if work.repeated.sha256 == digest else mismatch(envelope.id)
+        result: Answer = work.result
+        return result
 
     async def _first(self, unit: UnitOfWork, envelope: Envelope) -> Answer:
         command = parse_command(envelope)
@@ -219,6 +224,10 @@ class Dispatch:
             envelope.correlationid,
             envelope.traceparent,
         )
+
+
+def _institution(signed: AgreementSigned) -> Institution:
+    return Institution(signed.institution, signed.kind, signed.name, signed.valid_from, signed.valid_to)
 
 
 def _told(rule: str, reason: str, figures: dict[str, str]) -> Answer:

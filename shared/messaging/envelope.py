@@ -3,8 +3,8 @@
 import os
 import re
 import time as _time
-import uuid
 from datetime import UTC, datetime
+from json.encoder import encode_basestring
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -19,9 +19,14 @@ _Needed = Annotated[_Attribute, Field(min_length=1)]
 def new_id() -> str:
     """A UUIDv7 (RFC 9562): the first 48 bits are milliseconds, so ids sort by time."""
     value = (_time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    text = f"{value & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def event_json(attributes: dict[str, str], data: str) -> str:
+    """A CloudEvent as JSON text, of its attributes that are not empty and of ``data``, which is JSON already."""
+    told = ",".join([f'"{name}":{encode_basestring(value)}' for name, value in attributes.items() if value])
+    return f'{{{told},"data":{data}}}'
 
 
 def printable(text: str, most: int) -> str:

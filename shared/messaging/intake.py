@@ -20,8 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.contracts.base import Message
 from shared.database import is_outage
 from shared.messaging.envelope import Envelope, printable
-from shared.messaging.tables import attempts, inbox, parked, schemes
-from shared.messaging.unit_of_work import NotYet, Transaction
+from shared.messaging.owners import NoOwner, Owners, packed, partition_of
+from shared.messaging.tables import attempts, inbox, parked
+from shared.messaging.unit_of_work import NotYet, Transaction, lock
+from shared.messaging.writer import Work, Writer
 from shared.observability import MESSAGES, PARKED
 
 log = logging.getLogger("riskpool.intake")
@@ -80,61 +82,126 @@ Read = Callable[[Msg], Incoming]
 
 @dataclass
 class Intake:
-    """Takes batches for one durable consumer; ``begin`` opens a transaction's state, ``handle`` does one message."""
+    """Takes batches for one durable consumer; ``handle`` does one message.
+
+    With a ``writer`` messages are decided and written by it, or by the writer of the replica that ``owners`` names;
+    without one each batch is a transaction of its own, whose state ``begin`` opens, for handlers that write tables of
+    their own. ``taken`` is told what was committed.
+    """
 
     engine: AsyncEngine
     consumer: str
     read: Read
     handle: Handle
     begin: Callable[[AsyncConnection], Transaction]
+    writer: Writer | None = None
+    owners: Owners | None = None
     answer_unreadable: Handle | None = None
+    taken: Callable[[Incoming], None] | None = None
     kind: str = "event"
     waits: dict[tuple[str, str], int] = field(default_factory=dict)
 
     async def take(self, raws: Sequence[Msg]) -> None:
         """Handle a batch: ack after commit; on an outage give everything back, slowly; lose nothing."""
-        batch = [self._read(raw) for raw in raws]
+        batch = [self.read_one(raw) for raw in raws]
         try:
-            try:
-                await self._transaction(batch)
-            except Exception as error:
-                if is_outage(error):
-                    raise
-                for one in batch:
-                    await self._one(one)
-                return
-            for one in batch:
-                await one.raw.ack()
+            errors = await (self._by_writer(batch) if self.writer else self.decide_in_transaction(batch))
+            for one, error in zip(batch, errors, strict=True):
+                if error is None:
+                    await one.raw.ack()
+                    if self.taken:
+                        self.taken(one)
+                else:
+                    await self._failed(one, error)
         except Exception as error:
             log.warning(
                 "given back", extra={"consumer": self.consumer, "count": len(batch), "error": repr(error)[:300]}
             )
             await asyncio.gather(*(self._give_back(one, 1) for one in batch if not one.raw.is_acked))
 
-    def _read(self, raw: Msg) -> Incoming:
+    def read_one(self, raw: Msg) -> Incoming:
+        """A message off the bus, whatever it is."""
         try:
             return self.read(raw)
         except Exception as error:
             meta = raw.metadata
             return Incoming(raw, meta.stream, f"{meta.stream}:{meta.sequence.stream}", "", "", error=repr(error)[:300])
 
-    async def _one(self, one: Incoming) -> None:
+    async def _by_writer(self, batch: Sequence[Incoming]) -> list[Exception | None]:
+        """What became of each: schemes of another replica are handed over to it."""
+        own: list[Incoming] = []
+        foreign: dict[int, list[Incoming]] = {}
+        for one in batch:
+            is_own = self.owners is None or not one.scheme or self.owners.own(one.scheme)
+            (own if is_own else foreign.setdefault(partition_of(one.scheme), [])).append(one)
+        if not foreign:
+            return await self.decide(own)
+        outcomes = await asyncio.gather(self.decide(own), *map(self._hand_over, foreign.values()))
+        parts = (own, *foreign.values())
+        pairs = (pair for part, errors in zip(parts, outcomes, strict=True) for pair in zip(part, errors, strict=True))
+        found = {id(one): error for one, error in pairs}
+        return [found[id(one)] for one in batch]
+
+    async def decide(self, batch: Sequence[Incoming]) -> list[Exception | None]:
+        """Let this replica's writer decide and write; what became of each."""
+        assert self.writer is not None
+        works = [self._work(one) for one in batch]
+        await self.writer.do(works)
+        return [self._outcome(one, work) for one, work in zip(batch, works, strict=True)]
+
+    async def _hand_over(self, part: Sequence[Incoming]) -> list[Exception | None]:
+        assert self.owners is not None
+        request = {"consumer": self.consumer, "messages": [packed(one.raw) for one in part]}
         try:
-            await self._transaction([one])
+            return [_told(outcome) for outcome in await self.owners.hand_over(part[0].scheme, request)]
+        except NoOwner:
+            return await self.decide(part)
+
+    def _work(self, one: Incoming) -> Work:
+        async def run(transaction: Transaction) -> None:
+            if one.error:
+                raise Unreadable(one.error)
+            await self.handle(transaction, one)
+
+        return Work(one.scheme, (self.consumer, one.source, one.id), one.body_sha256, run, one.message)
+
+    def _outcome(self, one: Incoming, work: Work) -> Exception | None:
+        if work.error is None and work.repeated is not None:
+            MESSAGES.labels(self.kind, one.label, "repeated").inc()
+            if one.institution and work.repeated.sha256 != one.body_sha256:
+                return MismatchedBody(f"event id {one.id!r} was used before with another body")
+        return work.error
+
+    async def decide_in_transaction(self, batch: Sequence[Incoming]) -> list[Exception | None]:
+        """Handle a batch in one transaction, or one by one when that fails; what became of each."""
+        try:
+            await self._transaction(batch)
         except Exception as error:
             if is_outage(error):
                 raise
-            if isinstance(error, NotYet) and self._still_waits(one):
-                await self._give_back(one, self.waits[one.source, one.id] // 4)
-                return
-            count = MAX_ATTEMPTS if isinstance(error, Unreadable | MismatchedBody | NotYet) else await self._count(one)
-            if count < MAX_ATTEMPTS:
-                log.warning(
-                    "failed, will be tried again", exc_info=error, extra={"consumer": self.consumer, "id": one.id}
-                )
-                await self._give_back(one, count)
-                return
-            await self._park(one, error)
+            return [await self._alone(one) for one in batch]
+        return [None] * len(batch)
+
+    async def _alone(self, one: Incoming) -> Exception | None:
+        try:
+            await self._transaction([one])
+        except Exception as error:
+            return error
+        return None
+
+    async def _failed(self, one: Incoming, error: Exception) -> None:
+        if is_outage(error):
+            await self._give_back(one, 1)
+            return
+        if isinstance(error, NotYet) and self._still_waits(one):
+            await self._give_back(one, self.waits[one.source, one.id] // 4)
+            return
+        count = MAX_ATTEMPTS if isinstance(error, Unreadable | MismatchedBody | NotYet) else await self._count(one)
+        if count < MAX_ATTEMPTS:
+            log.warning("failed, will be tried again", exc_info=error, extra={"consumer": self.consumer, "id": one.id})
+            await self._give_back(one, count)
+            return
+        await self._park(one, error)
         await one.raw.ack()
 
     def _still_waits(self, one: Incoming) -> bool:
@@ -143,15 +210,8 @@ class Intake:
 
     async def _transaction(self, batch: Sequence[Incoming]) -> None:
         async with self.engine.begin() as connection:
-            names = sorted({one.scheme for one in batch if one.scheme})
-            if names:
-                await connection.execute(
-                    select(schemes.c.scheme)
-                    .where(schemes.c.scheme.in_(names))
-                    .order_by(schemes.c.scheme)
-                    .with_for_update()
-                )
             transaction = self.begin(connection)
+            transaction.heads |= await lock(connection, {one.scheme for one in batch if one.scheme})
             for one in await self._fresh(connection, batch):
                 if one.error:
                     raise Unreadable(one.error)
@@ -237,3 +297,21 @@ class Intake:
             await one.raw.nak(delay=delay * random.uniform(0.8, 1.2))
         except Exception as error:
             log.debug("the server will deliver it again by itself", extra={"error": repr(error)[:200]})
+
+
+_KINDS: tuple[type[Exception], ...] = (Unreadable, MismatchedBody, NotYet, ConnectionError)
+
+
+def telling(error: Exception | None) -> list[str] | None:
+    """What became of a message, as another replica is told it: nothing, or its kind of error and the text."""
+    if error is None:
+        return None
+    kind = ConnectionError if is_outage(error) else type(error)
+    return [kind.__name__, str(error) if kind in _KINDS else "".join(traceback.format_exception(error))[-4000:]]
+
+
+def _told(outcome: list[str] | None) -> Exception | None:
+    if outcome is None:
+        return None
+    name, text = outcome
+    return next((kind(text) for kind in _KINDS if kind.__name__ == name), RuntimeError(text))

@@ -1,12 +1,11 @@
 """Receipts: exactly one answer for every partner event (contract.md section 3)."""
 
-import json
 from datetime import datetime
 from typing import Literal
 
 from shared.contracts.base import Shape
-from shared.messaging.envelope import new_id, type_of
-from shared.messaging.unit_of_work import RECEIPTS, Transaction
+from shared.messaging.envelope import event_json, new_id, type_of
+from shared.messaging.unit_of_work import RECEIPTS, Announcement, Transaction
 
 Outcome = Literal["accepted", "refused", "duplicate", "unreadable"]
 
@@ -26,7 +25,7 @@ def announce_receipt(
 ) -> None:
     """Put a receipt into the outbox, for that institution only."""
     event_id = new_id()
-    envelope = {
+    attributes = {
         "specversion": "1.0",
         "id": event_id,
         "source": f"/services/{transaction.service}",
@@ -36,15 +35,7 @@ def announce_receipt(
         "datacontenttype": "application/json",
         "scheme": scheme,
         "causationid": receipt.event_id,
-        "data": receipt.model_dump(mode="json", exclude_none=True),
     }
-    transaction.announcements.append(
-        {
-            "event_id": event_id,
-            "scheme": scheme,
-            "stream": RECEIPTS,
-            "name": "Receipt",
-            "subject": f"receipts.{institution}.{scheme}.{event_name}",
-            "payload": json.dumps(envelope, ensure_ascii=False, separators=(",", ":")),
-        }
-    )
+    payload = event_json(attributes, receipt.model_dump_json(exclude_none=True))
+    subject = f"receipts.{institution}.{scheme}.{event_name}"
+    transaction.announcements.append(Announcement(event_id, scheme, RECEIPTS, subject, "Receipt", payload))

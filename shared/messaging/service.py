@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,14 +27,17 @@ from shared.messaging import tables
 from shared.messaging.binding import Binding
 from shared.messaging.bus import Bus, connect
 from shared.messaging.dispatch import Dispatch
-from shared.messaging.intake import Intake
+from shared.messaging.envelope import Envelope
+from shared.messaging.intake import Intake, telling
+from shared.messaging.owners import Owners, unpacked
 from shared.messaging.progress import progress
 from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream, ingress_stream
 from shared.messaging.reading import read_event
 from shared.messaging.relay import Relay
-from shared.messaging.unit_of_work import EVENTS, RECEIPTS, Rows, Transaction, UnitOfWork
+from shared.messaging.unit_of_work import EVENTS, RECEIPTS, Rows, Transaction, UnitOfWork, lock
+from shared.messaging.writer import Writer
 from shared.observability import OUTBOX, PARKED, REGISTRY, log_as_json
-from shared.scheme.loader import Scheme, load_schemes
+from shared.scheme.loader import Scheme, content_of, load_schemes
 
 log = logging.getLogger("riskpool.service")
 Handler = Callable[[UnitOfWork, Any], Awaitable[Any]]
@@ -56,7 +59,7 @@ class Service:
     commands: Mapping[type[Command], Handler] = field(default_factory=dict)
     partner_events: Mapping[type[PartnerEvent], Handler] = field(default_factory=dict)
     events: Mapping[type[Event], Handler] = field(default_factory=dict)
-    rows: Rows | None = None
+    rows: Callable[[], Rows] | None = None
     all_events: Project | None = None
     receipts: bool = False
     extend: Callable[[Any, "Service"], None] | None = None
@@ -65,6 +68,8 @@ class Service:
     engine: AsyncEngine = field(init=False)
     schemes: dict[str, Scheme] = field(init=False)
     bus: Bus = field(init=False)
+    writer: Writer = field(init=False)
+    owners: Owners = field(init=False)
     ready: bool = field(init=False, default=False)
 
     def asgi(self) -> Starlette:
@@ -95,8 +100,8 @@ class Service:
     async def unit(self, scheme: str, time: datetime, *, sender: str = "", kind: str = "") -> AsyncIterator[UnitOfWork]:
         """A unit of work of this service's own, under the scheme's lock, committed at its end."""
         async with self.engine.begin() as connection:
-            await self.lock(connection, scheme)
             transaction = self.begin(connection)
+            transaction.heads = await lock(connection, [scheme])
             yield UnitOfWork(transaction, self.schemes[scheme], time, sender or self.name, kind, "")
             await transaction.flush()
 
@@ -112,11 +117,6 @@ class Service:
         )
         async with self.engine.connect() as connection:
             return (await connection.execute(query)).one_or_none()
-
-    async def lock(self, connection: AsyncConnection, scheme: str) -> None:
-        """Take the scheme's row: one writer at a time."""
-        query = select(tables.schemes.c.scheme).where(tables.schemes.c.scheme == scheme).with_for_update()
-        await connection.execute(query)
 
     # -- start and stop ------------------------------------------------------------------------------------------
 
@@ -143,9 +143,13 @@ class Service:
         client = await connect(f"riskpool-{self.name}", self._closed)
         self.bus = Bus(client)
         binding = Binding(f"riskpool-{self.name}-consumers", self._closed)
+        dispatch = Dispatch(self)
+        self.writer = Writer(self.engine, self.name, self.aggregates, self.rows)
+        self.owners = Owners(self._dsn(), self.name, client, lambda request: self._as_owner(dispatch, request))
+        writing = asyncio.create_task(self.writer.run(), name="writer")
+        writing.add_done_callback(self._ended)
         try:
             await self._until_it_works(self._provision)
-            dispatch = Dispatch(self)
             for consumer, intake in self._intakes(dispatch).items():
                 binding.consume(consumer, intake.take)
             if self.commands:
@@ -155,9 +159,13 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._relay().run(), name="relay")
                 group.create_task(self._watch(binding, dispatch), name="watch")
+                if self.all_events is None:
+                    group.create_task(self.owners.run(), name="owners")
         finally:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(binding.stop(), 10)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
             with contextlib.suppress(Exception):
                 await client.drain()
 
@@ -181,7 +189,7 @@ class Service:
                     row = {"scheme": scheme.id, "version": scheme.version}
                     upsert = insert(tables.schemes).values(row)
                     await connection.execute(upsert.on_conflict_do_update(index_elements=["scheme"], set_=row))
-                    version = insert(tables.scheme_versions).values(**row, content=_content(scheme))
+                    version = insert(tables.scheme_versions).values(**row, content=content_of(scheme))
                     await connection.execute(version.on_conflict_do_nothing())
 
         await self._until_it_works(write)
@@ -189,13 +197,44 @@ class Service:
     # -- the bus -------------------------------------------------------------------------------------------------
 
     def _intakes(self, dispatch: "Dispatch") -> dict[Consumer, Intake]:
-        intakes = {self._events_consumer(): Intake(self.engine, "events", read_event, dispatch.event, self.begin)}
+        writer = None if self.all_events else self.writer
+        events = Intake(self.engine, "events", read_event, dispatch.event, self.begin, writer, taken=dispatch.taken)
+        intakes = {self._events_consumer(): events}
         if self.receipts:
             reading = Intake(
                 self.engine, "receipts", dispatch.read_receipt, dispatch.receipt, self.begin, kind="receipt"
             )
             intakes[Consumer(RECEIPTS, self.name, ("receipts.>",))] = reading
         return intakes
+
+    def _events_intake(self, dispatch: "Dispatch") -> Intake:
+        intake = Intake(self.engine, "events", read_event, dispatch.event, self.begin, taken=dispatch.taken)
+        return intake if self.all_events else replace(intake, writer=self.writer, owners=self.owners)
+
+    def _partner_intake(self, dispatch: "Dispatch", institution: str) -> Intake:
+        return Intake(
+            self.engine,
+            f"partner-{institution}",
+            dispatch.read_partner_event,
+            dispatch.partner_event,
+            self.begin,
+            self.writer,
+            self.owners,
+            dispatch.unreadable,
+            kind="partner",
+        )
+
+    async def _as_owner(self, dispatch: "Dispatch", request: dict[str, Any]) -> Any:
+        """Do what another replica hands over: a command, or messages of a consumer that both take from."""
+        if "command" in request:
+            return await dispatch.carry_out(Envelope.model_validate(request["command"]))
+        consumer = request["consumer"]
+        if consumer == "events":
+            intake = self._events_intake(dispatch)
+        else:
+            intake = self._partner_intake(dispatch, consumer.removeprefix("partner-"))
+        batch = [intake.read_one(unpacked(self.bus.client, parts)) for parts in request["messages"]]
+        return [telling(error) for error in await intake.decide(batch)]
 
     def _events_consumer(self) -> Consumer:
         if self.all_events:
@@ -239,15 +278,7 @@ class Service:
                 await self._provision()
                 if self.partner_events:
                     for institution in set(await self._institutions()) - bound:
-                        intake = Intake(
-                            self.engine,
-                            f"partner-{institution}",
-                            dispatch.read_partner_event,
-                            dispatch.partner_event,
-                            self.begin,
-                            dispatch.unreadable,
-                            kind="partner",
-                        )
+                        intake = self._partner_intake(dispatch, institution)
                         await binding.consume(self._ingress_consumer(institution), intake.take).start()
                         bound.add(institution)
                 await self._measure()
@@ -259,9 +290,11 @@ class Service:
                 await asyncio.wait_for(dispatch.agreed.wait(), WATCH_SECONDS)
             dispatch.agreed.clear()
 
+    def _dsn(self) -> str:
+        return self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
     def _relay(self) -> Relay:
-        dsn = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return Relay(dsn, self.bus.js, lambda stream: ensure_stream(self.bus.js, stream), (EVENTS, RECEIPTS))
+        return Relay(self._dsn(), self.bus.js, lambda stream: ensure_stream(self.bus.js, stream), (EVENTS, RECEIPTS))
 
     # -- health --------------------------------------------------------------------------------------------------
 
@@ -296,18 +329,3 @@ class Service:
 
     async def _metrics(self, request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
-
-
-def _content(scheme: Scheme) -> dict[str, Any]:
-    """A scheme version as it is kept, so that an old decision can be explained with the rules of its day."""
-    content = {
-        "id": scheme.id,
-        "name": scheme.name,
-        "settings": {
-            key: {"value": s.value, "clause": s.clause, "reading": s.reading} for key, s in scheme.settings.items()
-        },
-        "rules": {key: rule.model_dump() for key, rule in scheme.rules.items()},
-        "organisations": {key: one.model_dump() for key, one in scheme.organisations.items()},
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(content, default=str))
-    return plain

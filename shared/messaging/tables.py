@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     Date,
     DateTime,
@@ -13,17 +14,24 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()
+NOTHING_SQL = "decode(repeat('00', 32), 'hex')"
 
 schemes = Table(
     "schemes",
     metadata,
     Column("scheme", Text, primary_key=True),
     Column("version", Text, nullable=False),
-    comment="One row a scheme: locked by every unit of work, so that one scheme has one writer at a time.",
+    Column("written", BigInteger, nullable=False, server_default="0"),
+    Column("position", BigInteger, nullable=False, server_default="0"),
+    Column("sha256", LargeBinary, nullable=False, server_default=text(NOTHING_SQL)),
+    Column("rows", BigInteger, nullable=False, server_default="0"),
+    Column("rows_sha256", LargeBinary, nullable=False, server_default=text(NOTHING_SQL)),
+    comment="One row a scheme: how far it is written, where its chains end (chain.Head); it fences out old writers.",
 )
 scheme_versions = Table(
     "scheme_versions",
@@ -56,10 +64,13 @@ outbox = Table(
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("published_at", DateTime(timezone=True)),
     Column("stream_seq", BigInteger),
+    Column("position", BigInteger),
+    Column("sha256", LargeBinary),
+    CheckConstraint("(stream = 'EVENTS') = (sha256 is not null and position is not null)", name="outbox_chained"),
     comment="Every event and receipt, kept for ever: the audit log, and what fills the bus again.",
 )
 Index("outbox_unpublished", outbox.c.id, postgresql_where=outbox.c.published_at.is_(None))
-Index("outbox_stream", outbox.c.stream, outbox.c.stream_seq)
+Index("outbox_stream", outbox.c.stream, outbox.c.stream_seq, postgresql_where=outbox.c.stream_seq.is_not(None))
 relayed_streams = Table(
     "relayed_streams",
     metadata,
@@ -141,5 +152,24 @@ begin
 end $$
 --
 create trigger outbox_keep before update or delete on outbox for each row execute function outbox_keep()
+"""
+OUTBOX_KEEPS = """
+create or replace function outbox_keep() returns trigger language plpgsql as $$
+begin
+    if tg_op = 'DELETE' or row(new.*) is distinct from row(
+        old.id, old.event_id, old.scheme, old.stream, old.subject, old.name, old.payload, old.recorded_at,
+        new.published_at, new.stream_seq, old.position, old.sha256)
+    then raise exception 'the outbox is append-only'; end if;
+    return new;
+end $$
+"""
+STALE = "RP001"
+FENCE = f"""
+create function fenced(known bigint, wanted bigint) returns boolean language plpgsql immutable as $$
+begin
+    if known <> wanted then raise exception 'another writer wrote these schemes meanwhile' using errcode = '{STALE}';
+    end if;
+    return true;
+end $$
 """
 APPEND_ONLY = ("scheme_versions", "inbox", "answers")

@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -23,6 +23,7 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 _KINDS = ("drc", "finance", "government", "department", "township")
 _TABLES = ("settings", "rules", "organisations")
 _SECTIONS = ("id", "name", "extends", *_TABLES)
+_LEFT_OUT = (("reading", ""), ("en", ""))
 
 
 class SchemeError(ValueError):
@@ -213,11 +214,52 @@ def _rules(table: Mapping[str, Any]) -> tuple[dict[str, Rule], list[str]]:
     return made, problems
 
 
-def _version(content: dict[str, Any], size_standard: str) -> str:
-    standard = (SIZE_STANDARDS / f"{size_standard}.csv").read_text(encoding="utf-8")
-    whole = {**content, "size_standard": standard}
-    canonical = json.dumps(whole, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+def content_of(scheme: Scheme) -> dict[str, Any]:
+    """A scheme's version as services keep it, so that an old decision can be explained with the rules of its day."""
+    content = {
+        "id": scheme.id,
+        "name": scheme.name,
+        "settings": {
+            key: {"value": s.value, "clause": s.clause, "reading": s.reading} for key, s in scheme.settings.items()
+        },
+        "rules": {key: rule.model_dump() for key, rule in scheme.rules.items()},
+        "organisations": {key: one.model_dump() for key, one in scheme.organisations.items()},
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(content, default=str))
+    return plain
+
+
+def version_of(content: Mapping[str, Any], size_standard: str) -> str:
+    """The SHA-256 of a kept version and the text of its size standard: canonical JSON, what is empty left out."""
+
+    def written(section: str) -> dict[str, dict[str, Any]]:
+        parts: dict[str, dict[str, Any]] = content[section]
+        return {
+            key: {name: value for name, value in part.items() if name != "id" and (name, value) not in _LEFT_OUT}
+            for key, part in parts.items()
+        }
+
+    whole = {"id": content["id"], "name": content["name"], "size_standard": size_standard}
+    whole |= {section: written(section) for section in _TABLES}
+    canonical = json.dumps(whole, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def size_standard_of(content: Mapping[str, Any]) -> str:
+    """The shipped text of the size standard that a kept version names; SchemeError when there is none."""
+    name = content["settings"]["size_standard"]["value"]
+    try:
+        return (SIZE_STANDARDS / f"{name}.csv").read_text(encoding="utf-8")
+    except OSError as error:
+        raise SchemeError(str(content["id"]), [f"size_standard: {name}.csv cannot be read"]) from error
+
+
+def scheme_of(content: Mapping[str, Any], version: str) -> Scheme:
+    """The scheme of a kept version, to decide again with the rules of its day."""
+    settings = {key: Setting(key, **one) for key, one in content["settings"].items()}
+    rules = {key: Rule.model_validate(one) for key, one in content["rules"].items()}
+    organisations = {key: Organisation.model_validate(one) for key, one in content["organisations"].items()}
+    return Scheme(content["id"], content["name"], version, organisations, settings, rules)
 
 
 def load_scheme(path: Path | str) -> Scheme:
@@ -237,8 +279,9 @@ def load_scheme(path: Path | str) -> Scheme:
     if problems := problems + more + others:
         raise SchemeError(file.name, problems)
     settings = {key: Setting(key, one["value"], one["clause"], one.get("reading", "")) for key, one in entries.items()}
-    version = _version(content, str(settings["size_standard"].value))
-    return Scheme(str(identity), str(name), version, organisations, settings, rules)
+    scheme = Scheme(str(identity), str(name), "", organisations, settings, rules)
+    kept = content_of(scheme)
+    return replace(scheme, version=version_of(kept, size_standard_of(kept)))
 
 
 def load_schemes() -> dict[str, Scheme]:

@@ -59,13 +59,16 @@ def test_a_service_may_not_rewrite_history(statement: str, migrated: tuple[str, 
         asyncio.run(on(role_url, lambda connection: connection.execute(text(statement))))
 
 
-def test_not_even_the_owner_changes_an_announced_event(migrated: tuple[str, str, str]) -> None:
+@pytest.mark.parametrize("change", ["payload = '[]'", "position = 2", "sha256 = 'x'", "recorded_at = now()"])
+def test_not_even_the_owner_changes_an_announced_event(change: str, migrated: tuple[str, str, str]) -> None:
     _, owner_url, _ = migrated
 
     def rewrite(connection: Connection) -> None:
-        row = "('e', 's', 'EVENTS', 'x', 'n', '{}')"
-        connection.execute(text(f"insert into outbox (event_id, scheme, stream, subject, name, payload) values {row}"))
-        connection.execute(text("update outbox set payload = '[]'"))
+        columns = "event_id, scheme, stream, subject, name, payload, recorded_at, position, sha256"
+        row = "'e', 's', 'EVENTS', 'x', 'n', '{}', '2026-01-05', 1, ''"
+        connection.execute(text(f"insert into outbox ({columns}) values ({row})"))
+        connection.execute(text("update outbox set published_at = now()"))
+        connection.execute(text(f"update outbox set {change}"))
 
     with pytest.raises(DBAPIError, match="append-only"):
         asyncio.run(on(owner_url, rewrite))

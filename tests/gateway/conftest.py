@@ -15,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from services.gateway import tables
 from services.gateway.auth import tokens
+from services.gateway.reads import reads_of
+from shared.database import run_ddl
 from shared.messaging import tables as core
 from tests.conftest import PASSWORD, Nats, Postgres, eventually, free_port
 
@@ -27,7 +29,9 @@ async def engine(postgres: Postgres) -> AsyncIterator[AsyncEngine]:
     async with engine.begin() as connection:
         await connection.run_sync(core.metadata.create_all)
         await connection.run_sync(tables.metadata.create_all)
+        await connection.run_sync(run_ddl, core.FENCE)
     yield engine
+    await reads_of(engine).dispose()
     await engine.dispose()
 
 

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.projections.dispatch import project
 from services.pool.domain.journal import Journal
-from services.pool.ledger import with_entries
 from services.pool.policy import PoolPolicy
 from shared.clock import SHANGHAI
 from shared.contracts import commands, pool, recovery, referral, review
@@ -54,7 +53,7 @@ class Story:
         journal = Journal(self.fund, self.policy, day(on))
         journal.add(cls(on=day(on), fund=journal.figures, **facts))
         self.fund = journal.fund
-        self.tell(on, *(with_entries(event) for event in journal.events))
+        self.tell(on, *journal.events)
 
 
 def _agreements(story: Story) -> None:

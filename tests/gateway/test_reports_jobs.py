@@ -33,8 +33,8 @@ from services.gateway.reports.work import asked_of, keep_making, make_next
 from services.gateway.tables import actions, ledger_entries, report_jobs
 from shared.clock import Clock
 from shared.messaging import tables as core
-from shared.messaging.service import Service, _content
-from shared.scheme.loader import load_scheme
+from shared.messaging.service import Service
+from shared.scheme.loader import content_of, load_scheme
 from tests.gateway.console import HOST, person, signed_in, text_of
 from tests.gateway.report_story import first_year, take
 from tests.gateway.story import SCHEME
@@ -215,7 +215,7 @@ async def test_a_report_of_an_old_scheme_version_is_made_with_the_scheme_of_its_
     asked = await house.ask("drc", "department_quarter", "2026Q1", "scitech", "zh", "docx")
     await house.make_all()
     async with house.service.engine.begin() as connection:
-        content = {**_content(scheme), "name": scheme.name}
+        content = {**content_of(scheme), "name": scheme.name}
         row = {"scheme": SCHEME, "version": scheme.version, "content": content}
         await connection.execute(core.scheme_versions.insert().values(row))
         newer = load_scheme(SCHEME)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from nats.aio.msg import Msg
 from sqlalchemy import MetaData
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.aggregates import Aggregate, aggregate_table
 from shared.contracts.base import Event, Shape
@@ -19,9 +18,11 @@ from shared.contracts.referral import ReferralWithdrawn
 from shared.contracts.review import FinancingRefused
 from shared.decisions import Accepted, Decision
 from shared.messaging import intake, natsfix, provisioning, relay, service
+from shared.messaging.envelope import new_id
 from shared.messaging.intake import Incoming, Intake
 from shared.messaging.service import Service
 from shared.messaging.unit_of_work import UnitOfWork
+from shared.messaging.writer import Work
 from tests.messaging import toy
 
 provisioning.ACK_WAIT_SECONDS = 1.5
@@ -55,7 +56,7 @@ async def count(uow: UnitOfWork, event: FinancingRefused) -> Decision:
 
 # -- faults --------------------------------------------------------------------------------------------------------
 
-_take, _fresh = Intake.take, Intake._fresh
+_take, _work = Intake.take, Intake._work
 
 
 def fault(intake: Intake) -> str:
@@ -77,18 +78,21 @@ async def take(self: Intake, raws: Sequence[Msg]) -> None:
         case "ack before commit":
             for raw in raws:
                 await raw.ack()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
     if todo:
         await _take(self, todo)
 
 
-async def fresh(self: Intake, connection: AsyncConnection, batch: Sequence[Incoming]) -> list[Incoming]:
-    """The messages not taken before; ``no inbox`` remembers none."""
-    return list(batch) if fault(self) == "no inbox" else await _fresh(self, connection, batch)
+def work(self: Intake, one: Incoming) -> Work:
+    """What the writer is given; ``no inbox`` makes every delivery a message of its own."""
+    made = _work(self, one)
+    if fault(self) == "no inbox":
+        made.key = (*made.key[:2], new_id())
+    return made
 
 
 Intake.take = take  # type: ignore[method-assign]
-Intake._fresh = fresh  # type: ignore[method-assign]
+Intake._work = work  # type: ignore[method-assign]
 
 SERVICES = {
     "review": toy.SERVICE,

@@ -21,9 +21,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.database import keep_forever, run_ddl
 from shared.messaging.envelope import HEADERS, new_id, type_of
-from shared.messaging.tables import APPEND_ONLY, OUTBOX_TRIGGERS
-from shared.messaging.tables import metadata as core
-from tests.conftest import Postgres, eventually, free_port
+from shared.messaging.tables import APPEND_ONLY
+from tests.conftest import Postgres, eventually, free_port, make_tables
 
 ROOT = Path(__file__).parent.parent.parent
 TIME = "2026-01-05T09:00:00+08:00"
@@ -41,9 +40,7 @@ def make_database(postgres: Postgres, *parts: MetaData) -> str:
     postgres.sql("postgres", f"alter database {url.rsplit('/', 1)[1]} set synchronous_commit = on")
 
     def create(connection: Connection) -> None:
-        for part in (core, *parts):
-            part.create_all(connection)
-        run_ddl(connection, OUTBOX_TRIGGERS)
+        make_tables(connection, *parts)
         for table in APPEND_ONLY:
             run_ddl(connection, keep_forever(table))
 

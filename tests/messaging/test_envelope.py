@@ -19,7 +19,7 @@ from shared.contracts.partners import FinancingDeclined
 from shared.contracts.review import EnterpriseVetoed, FinancingRefused
 from shared.messaging.envelope import CONTENT_TYPE, Envelope, new_id, printable
 from shared.messaging.receipts import Receipt, announce_receipt
-from shared.messaging.unit_of_work import Transaction, UnitOfWork
+from shared.messaging.unit_of_work import Announcement, Transaction, UnitOfWork
 from shared.scheme.loader import load_scheme
 from tests.messaging.outside import Desk, envelope
 
@@ -34,7 +34,7 @@ def read_by_the_sdk(payload: str) -> CloudEvent:
     return event
 
 
-def announced(*events: Any, trace: str | None = None) -> list[dict[str, str]]:
+def announced(*events: Any, trace: str | None = None) -> list[Announcement]:
     """The outbox rows of a unit of work that records these events."""
     connection: Any = None
     transaction = Transaction(connection, "review", ())
@@ -55,19 +55,19 @@ def test_the_official_sdk_reads_our_events(trace: str | None) -> None:
         EnterpriseVetoed(uscc="U", reason="r"),
     ):
         (row,) = announced(event, trace=trace)
-        read, sent = read_by_the_sdk(row["payload"]), json.loads(row["payload"])
-        assert read.get_id() == row["event_id"] == sent["id"]
-        assert (read.get_source(), read.get_type()) == ("/services/review", f"riskpool.{row['name']}.v1")
+        read, sent = read_by_the_sdk(row.payload), json.loads(row.payload)
+        assert read.get_id() == row.event_id == sent["id"]
+        assert (read.get_source(), read.get_type()) == ("/services/review", f"riskpool.{row.name}.v1")
         assert (read.get_subject(), read.get_time(), read.get_specversion()) == (event.uscc, NOW, "1.0")
         assert read.get_datacontenttype() == "application/json" and read.get_data() == event.model_dump(mode="json")
         assert {key: read.get_extension(key) for key in EXTENSIONS} == {key: sent.get(key) for key in EXTENSIONS}
         assert read.get_extension("correlationid") == event.uscc and read.get_extension("causationid") == "cause"
-        assert Envelope.model_validate_json(row["payload"]).name == row["name"]
+        assert Envelope.model_validate_json(row.payload).name == row.name
 
 
 def test_the_official_sdk_reads_an_event_about_nothing_in_particular() -> None:
     (row,) = announced(BusinessDayStarted(date=NOW.date()))
-    assert read_by_the_sdk(row["payload"]).get_subject() is None  # left out: an empty one is against the specification
+    assert read_by_the_sdk(row.payload).get_subject() is None  # left out: an empty one is against the specification
 
 
 @pytest.mark.parametrize("outcome", ["accepted", "refused", "duplicate", "unreadable"])
@@ -77,7 +77,7 @@ def test_the_official_sdk_reads_our_receipts(outcome: str) -> None:
     receipt = Receipt.model_validate({"event_id": "partner's own id", "outcome": outcome, "at": NOW})
     announce_receipt(transaction, "bank-a", "yanqing", "FinancingDeclined", receipt)
     (row,) = transaction.announcements
-    read = read_by_the_sdk(row["payload"])
+    read = read_by_the_sdk(row.payload)
     assert (read.get_type(), read.get_subject()) == ("riskpool.Receipt.v1", "partner's own id")
     assert read.get_data() == receipt.model_dump(mode="json", exclude_none=True)
     assert read.get_extension("causationid") == "partner's own id"

@@ -40,9 +40,11 @@ class Outbox:
         for _ in range(number):
             self.sent += 1
             subject = f"{stream.lower()}.yanqing.review.Happened"
-            rows.append((new_id(), "yanqing", stream, subject, "Happened", json.dumps({"n": self.sent})))
+            chained = (self.sent, b"x") if stream == EVENTS else (None, None)
+            rows.append((new_id(), "yanqing", stream, subject, "Happened", json.dumps({"n": self.sent}), *chained))
         await self.database.executemany(
-            "insert into outbox (event_id, scheme, stream, subject, name, payload) values ($1, $2, $3, $4, $5, $6)",
+            """insert into outbox (event_id, scheme, stream, subject, name, payload, position, sha256)
+               values ($1, $2, $3, $4, $5, $6, $7, $8)""",
             rows,
         )
 

@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from services.pool import handlers, tables
 from services.pool.audit import audit
+from services.pool.journal import JournalRows
 from services.pool.queries import account_balances, cash_at_end_of
-from services.pool.store import AGGREGATES, load_fund, write_entries
+from services.pool.store import AGGREGATES, load_fund
 from shared.clock import SHANGHAI
 from shared.contracts.commands import InjectCapital, IssuePayoutNotice
 from shared.contracts.partners import FundsReceived, StatementIssued, TransferSettled
@@ -38,6 +39,8 @@ async def engine(postgres: Postgres) -> AsyncIterator[AsyncEngine]:
     url = postgres.database()
     await asyncio.to_thread(migrate, "pool", url, "pool")
     engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        await connection.execute(core.schemes.insert().values(scheme="yanqing", version=YANQING.version))
     yield engine
     await engine.dispose()
 
@@ -45,7 +48,7 @@ async def engine(postgres: Postgres) -> AsyncIterator[AsyncEngine]:
 async def do(engine: AsyncEngine, handler: Any, message: Any, day: date = date(2026, 3, 2)) -> Decision:
     """One message in one transaction, as the service does it."""
     async with engine.begin() as connection:
-        transaction = Transaction(connection, "pool", AGGREGATES, write_entries)
+        transaction = Transaction(connection, "pool", AGGREGATES, JournalRows)
         now = datetime(day.year, day.month, day.day, 9, tzinfo=SHANGHAI)
         unit = UnitOfWork(transaction, YANQING, now, "custodian", "custodian", "m")
         decision: Decision = await handler(unit, message)
@@ -102,7 +105,7 @@ async def test_a_statement_is_compared_with_the_ledgers_cash_at_the_end_of_its_d
         assert await cash_at_end_of(connection, "another", date(2026, 3, 6)) == 0
 
 
-@pytest.mark.parametrize("statement", ["update entries set amount_fen = 1", "delete from entries", "truncate entries"])
+@pytest.mark.parametrize("statement", ["update journal set amount_fen = 1", "delete from journal", "truncate journal"])
 async def test_the_ledger_is_append_only(engine: AsyncEngine, statement: str) -> None:
     await first_days(engine)
     with pytest.raises(DBAPIError, match="append-only"):
@@ -110,15 +113,28 @@ async def test_the_ledger_is_append_only(engine: AsyncEngine, statement: str) ->
             await connection.execute(text(statement))
 
 
-async def test_entries_that_do_not_sum_to_zero_cannot_be_committed(engine: AsyncEngine) -> None:
-    row = {"scheme": "yanqing", "event_id": "e", "effective_on": date(2026, 3, 2)}
-    with pytest.raises(DBAPIError, match="do not sum to zero"):
-        async with engine.begin() as connection:
-            await connection.execute(tables.entries.insert(), {**row, "line": 1, "account": "cash", "amount_fen": 5})
-            await connection.execute(tables.entries.insert(), {**row, "line": 2, "account": "fee", "amount_fen": -4})
+@pytest.mark.parametrize("wrong", [{"amount_fen": 0}, {"amount_fen": -5}, {"credit": "cash"}, {"seq": 1}])
+async def test_a_row_of_the_journal_moves_money_from_one_account_to_another_once(
+    engine: AsyncEngine, wrong: dict[str, object]
+) -> None:
+    day = datetime(2026, 3, 2, tzinfo=SHANGHAI)
+    row = {"scheme": "yanqing", "seq": 2, "event_id": "e", "debit": "cash", "credit": "fee", "amount_fen": 5,
+           "effective_on": day.date(), "recorded_at": day, "sha256": b"x"}  # fmt: skip
     async with engine.begin() as connection:
-        await connection.execute(tables.entries.insert(), {**row, "line": 1, "account": "cash", "amount_fen": 5})
-        await connection.execute(tables.entries.insert(), {**row, "line": 2, "account": "fee", "amount_fen": -5})
+        await connection.execute(tables.journal.insert(), {**row, "seq": 1})
+    with pytest.raises(IntegrityError):
+        async with engine.begin() as connection:
+            await connection.execute(tables.journal.insert(), {**row, **wrong})
+
+
+async def test_what_moved_each_day_adds_up_to_the_journal(engine: AsyncEngine) -> None:
+    await first_days(engine)
+    added = """select account, effective_on, sum(greatest(amount_fen, 0)), sum(greatest(-amount_fen, 0))
+               from entries group by 1, 2 order by 1, 2"""
+    kept = "select account, day, debit_fen, credit_fen from account_days order by 1, 2"
+    async with engine.connect() as connection:
+        days = [tuple(row) for row in await connection.execute(text(kept))]
+        assert days == [tuple(row) for row in await connection.execute(text(added))] and len(days) > 5
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,11 @@ from services.recovery.domain.recovery import Recovery
 from shared.contracts import commands, gateway, partners, pool, review
 from shared.contracts.registry import EVENTS
 from shared.decisions import Accepted, Decision
-from shared.messaging.tables import metadata as core
 from shared.messaging.tables import outbox
 from shared.messaging.unit_of_work import NotYet, Transaction, UnitOfWork
 from shared.money import parse_yuan
 from shared.scheme.loader import load_scheme
-from tests.conftest import Postgres
+from tests.conftest import Postgres, make_tables
 from tests.recovery.stories import LOAN, TODAY, USCC, names, opened, refused, settled
 
 AGGREGATES = (RECOVERIES, REPORTS)
@@ -65,8 +64,7 @@ class Desk:
 async def desk(postgres: Postgres) -> AsyncIterator[Desk]:
     engine = create_async_engine(postgres.database())
     async with engine.begin() as connection:
-        await connection.run_sync(core.create_all)
-        await connection.run_sync(tables.metadata.create_all)
+        await connection.run_sync(make_tables, tables.metadata)
     yield Desk(engine)
     await engine.dispose()
 

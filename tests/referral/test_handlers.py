@@ -20,11 +20,10 @@ from services.referral.queries import surroundings
 from shared.contracts import commands, recovery, review
 from shared.contracts.registry import EVENTS
 from shared.decisions import Decision
-from shared.messaging.tables import metadata as core
 from shared.messaging.tables import outbox
 from shared.messaging.unit_of_work import NotYet, Transaction, UnitOfWork
 from shared.scheme.loader import load_scheme
-from tests.conftest import Postgres
+from tests.conftest import Postgres, make_tables
 from tests.referral.stories import A, B, C, D, holder, names, person, referral, refused
 from tests.referral.test_outcomes import covered, settled
 
@@ -68,8 +67,7 @@ class Desk:
 async def desk(postgres: Postgres) -> AsyncIterator[Desk]:
     engine = create_async_engine(postgres.database())
     async with engine.begin() as connection:
-        await connection.run_sync(core.create_all)
-        await connection.run_sync(tables.metadata.create_all)
+        await connection.run_sync(make_tables, tables.metadata)
     yield Desk(engine)
     await engine.dispose()
 

@@ -23,11 +23,10 @@ from shared.contracts import commands, gateway, partners, referral
 from shared.contracts.commands import Person
 from shared.contracts.registry import EVENTS
 from shared.decisions import Decision, Refusal
-from shared.messaging.tables import metadata as core
 from shared.messaging.tables import outbox
 from shared.messaging.unit_of_work import Transaction, UnitOfWork
 from shared.scheme.loader import load_scheme
-from tests.conftest import Postgres
+from tests.conftest import Postgres, make_tables
 from tests.review.story import SEATS, A, B, C, day
 
 AGGREGATES: tuple[Aggregate[Any], ...] = (CASES, AGREEMENTS, HIGH_QUOTAS, LOANS, BATCHES, SUBSIDIES)
@@ -38,8 +37,7 @@ SCHEME = load_scheme("yanqing")
 async def engine(postgres: Postgres) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(postgres.database())
     async with engine.begin() as connection:
-        await connection.run_sync(core.create_all)
-        await connection.run_sync(tables.metadata.create_all)
+        await connection.run_sync(make_tables, tables.metadata)
     yield engine
     await engine.dispose()
 

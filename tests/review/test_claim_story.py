@@ -14,11 +14,10 @@ from services.review.handlers import claims
 from shared.contracts import commands, partners, pool, recovery
 from shared.contracts.review import AgreementSigned
 from shared.decisions import Accepted, Decision
-from shared.messaging import tables as messaging
 from shared.messaging.unit_of_work import Transaction, UnitOfWork
 from shared.money import parse_yuan
 from shared.scheme.loader import load_scheme
-from tests.conftest import Postgres
+from tests.conftest import Postgres, make_tables
 from tests.review.loan_stories import SEATS, USCC, at, covered, refused
 
 SCHEME = load_scheme("yanqing")
@@ -57,8 +56,7 @@ class Story:
 async def story(postgres: Postgres) -> AsyncIterator[Story]:
     engine = create_async_engine(postgres.database().replace("postgresql://", "postgresql+asyncpg://"))
     async with engine.connect() as connection:
-        await connection.run_sync(SERVICE.metadata.create_all)
-        await connection.run_sync(messaging.metadata.create_all)
+        await connection.run_sync(make_tables, SERVICE.metadata)
         yield Story(connection)
     await engine.dispose()
 

@@ -15,7 +15,10 @@ from tests.system.conftest import RunningStack
 
 ROOT = Path(__file__).parents[2]
 LENDING = ROOT / "riskpool" / "scenarios" / "parts" / "lending.yaml"
-SHELL_PAGES = ("README.md", "README.zh-CN.md", "docs/sign-in.md", "docs/projections.md", "docs/reports.md")
+SHELL_PAGES = (
+    "README.md", "README.zh-CN.md", "docs/sign-in.md", "docs/projections.md", "docs/reports.md", "docs/audit.md",
+    "docs/books.md",
+)  # fmt: skip
 PRINTED = {"http://127.0.0.1:8080": "api_url", "nats://127.0.0.1:4222": "nats_url"}
 # What `make run` has ready: the examples report repayments of this loan.
 STORY = """
@@ -80,6 +83,12 @@ async def test_the_partners_curl_commands_get_their_receipt_and_read_it_again(le
     [script] = blocks("docs/partners.md", "sh")
     printed = run(lent, reader, "bash", "-euo", "pipefail", "-c", script)
     assert printed.count('"outcome":"accepted"') == 2
+
+
+async def test_the_auditors_ten_lines_check_a_chain(lent: RunningStack, reader: Path) -> None:
+    run(lent, reader, "riskpool", "audit", "export", "books.zip")
+    [program] = blocks("docs/audit.md", "python")
+    assert "events are as they were recorded" in run(lent, reader, sys.executable, "-c", program)
 
 
 @pytest.mark.parametrize("page", SHELL_PAGES)

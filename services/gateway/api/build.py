@@ -21,6 +21,7 @@ from services.gateway.auth.settings import SignInSettings
 from services.gateway.business_days import keep_announcing
 from services.gateway.console.build import build_console, presenter
 from services.gateway.documents.intake import Documents
+from services.gateway.reads import reads_of
 from services.gateway.reports.work import keep_making
 from shared.messaging.service import Service
 
@@ -66,5 +67,6 @@ def _run_beside(app: FastAPI, service: Service, closing: Closing, feed: Feed) ->
                     for task in tasks:
                         task.cancel()
                     await asyncio.gather(*tasks, return_exceptions=True)
+                    await reads_of(service.engine).dispose()
 
     app.router.lifespan_context = lifespan

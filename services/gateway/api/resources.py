@@ -14,6 +14,7 @@ from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.business_days import newest_day
 from services.gateway.policy import GatewayPolicy
 from services.gateway.queries import cases, ledger, loans, obligations, organisations, paging, pool
+from services.gateway.reads import reads_of
 from services.gateway.views import (
     AccountView,
     CaseDetailView,
@@ -43,7 +44,7 @@ RECOMMENDERS = ("department", "township")
 async def reading(service: Service) -> AsyncIterator[AsyncConnection]:
     """A connection to read with; a cursor of another list is a Problem 422."""
     try:
-        async with service.engine.connect() as connection:
+        async with reads_of(service.engine).connect() as connection:
             yield connection
     except paging.BadCursor:
         raise malformed_field("cursor", "is not a cursor of this list") from None

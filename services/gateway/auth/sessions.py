@@ -3,35 +3,67 @@
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, update
+from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.api.problems import Problem
 from services.gateway.auth.callers import Caller, refuse_nul
 from services.gateway.auth.settings import SignInSettings
 from services.gateway.auth.tokens import sha256_of
-from services.gateway.queries.organisations import kind_of
-from services.gateway.tables import accounts, memberships, sessions
+from services.gateway.queries.organisations import kind_without_agreement
+from services.gateway.reads import reads_of
+from services.gateway.tables import accounts, business_days, event_positions, memberships, sessions
+from shared.clock import business_date
 from shared.messaging.service import Service
+from shared.messaging.tables import institutions
 
 SEEN_EVERY = timedelta(minutes=1)
 KEPT = timedelta(days=90)
-_HAS_PASSWORD = accounts.c.password_hash.is_not(None).label("has_password")
-_PERSON = (accounts.c.login, accounts.c.name, accounts.c.must_change, _HAS_PASSWORD)
 CHANGE_PASSWORD = "/account/password"
 SIGN_IN = "/sign-in"
+_ALIVE = (
+    sessions.c.ended_at.is_(None),
+    sessions.c.seen_at > bindparam("seen_after"),
+    sessions.c.began_at > bindparam("began_after"),
+)
+_PERSON = sessions.join(accounts, accounts.c.id == sessions.c.account).join(
+    memberships, and_(*(memberships.c[name] == sessions.c[name] for name in ("account", "scheme", "organisation")))
+)
+_AGREED = and_(institutions.c.scheme == sessions.c.scheme, institutions.c.id == sessions.c.organisation)
+_DAYS = business_days.c.scheme == sessions.c.scheme
+_SIGNED_IN = (
+    select(
+        *(sessions.c[name] for name in ("account", "scheme", "organisation", "seen_at")),
+        *(accounts.c[name] for name in ("login", "name", "must_change")),
+        accounts.c.password_hash.is_not(None).label("has_password"),
+        memberships.c.roles,
+        select(institutions.c.kind).where(_AGREED).scalar_subquery().label("kind"),
+        select(func.max(business_days.c.date)).where(_DAYS).scalar_subquery().label("today"),
+        select(func.max(event_positions.c.last)).scalar_subquery().label("position"),
+    )
+    .select_from(_PERSON)
+    .where(
+        sessions.c.sha256 == bindparam("cookie"),
+        *_ALIVE,
+        accounts.c.disabled_at.is_(None),
+        func.cardinality(memberships.c.roles) > 0,
+    )
+)
 # Pages that a person who must first choose a password may still reach.
 _BEFORE_CHANGE = (CHANGE_PASSWORD, "/sign-out")
 
 
 @dataclass(frozen=True)
 class Session:
-    """One signed-in person in one organisation of one scheme."""
+    """One signed-in person in one organisation of one scheme, and how far the books were when the request came.
+
+    ``kind`` is that of an institution with an agreement, ``position`` that of the newest event of all.
+    """
 
     account: str
     login: str
@@ -42,6 +74,9 @@ class Session:
     must_change: bool
     has_password: bool
     seen_at: datetime
+    kind: str
+    today: date
+    position: int
 
 
 async def begin(
@@ -62,32 +97,16 @@ async def session_of(
     connection: AsyncConnection, token: str, now: datetime, settings: SignInSettings
 ) -> Session | None:
     """The person of a cookie, or None when it is unknown, ended, idle or too old, or the person's right has gone."""
-    person = sessions.join(accounts, accounts.c.id == sessions.c.account).join(
-        memberships, and_(*(memberships.c[name] == sessions.c[name] for name in ("account", "scheme", "organisation")))
-    )
-    query = (
-        select(sessions, *_PERSON, memberships.c.roles)
-        .select_from(person)
-        .where(
-            sessions.c.sha256 == sha256_of(token),
-            *_alive(now, settings),
-            accounts.c.disabled_at.is_(None),
-            func.cardinality(memberships.c.roles) > 0,
-        )
-    )
-    row = (await connection.execute(query)).one_or_none()
+    wanted = {"cookie": sha256_of(token), **_limits(now, settings)}
+    row = (await connection.execute(_SIGNED_IN, wanted)).one_or_none()
     if row is None:
         return None
-    who = (row.account, row.login, row.name, row.scheme, row.organisation)
-    return Session(*who, frozenset(row.roles), row.must_change, row.has_password, row.seen_at)
+    found = {**row._mapping, "roles": frozenset(row.roles), "kind": row.kind or "", "position": row.position or 0}
+    return Session(**{**found, "today": row.today or business_date(now)})
 
 
-def _alive(now: datetime, settings: SignInSettings) -> tuple[ColumnElement[bool], ...]:
-    return (
-        sessions.c.ended_at.is_(None),
-        sessions.c.seen_at > now - settings.idle,
-        sessions.c.began_at > now - settings.lifetime,
-    )
+def _limits(now: datetime, settings: SignInSettings) -> dict[str, datetime]:
+    return {"seen_after": now - settings.idle, "began_after": now - settings.lifetime}
 
 
 async def see(connection: AsyncConnection, token: str, now: datetime) -> None:
@@ -99,8 +118,8 @@ async def own_sessions(
     connection: AsyncConnection, account: str, now: datetime, settings: SignInSettings
 ) -> Sequence[Row[Any]]:
     """A person's sessions that are still open, newest first."""
-    query = select(sessions).where(sessions.c.account == account, *_alive(now, settings))
-    return (await connection.execute(query.order_by(sessions.c.began_at.desc()))).all()
+    query = select(sessions).where(sessions.c.account == account, *_ALIVE).order_by(sessions.c.began_at.desc())
+    return (await connection.execute(query, _limits(now, settings))).all()
 
 
 async def end(connection: AsyncConnection, account: str, now: datetime, *, digest: bytes | None = None) -> int:
@@ -156,7 +175,7 @@ async def person_of(service: Service, request: Request, settings: SignInSettings
     token, now = cookie_of(request, settings), service.clock.now()
     if not token:
         return None
-    async with service.engine.connect() as connection:
+    async with reads_of(service.engine).connect() as connection:
         session = await session_of(connection, token, now, settings)
     if session is None or session.scheme not in service.schemes:
         return None
@@ -171,7 +190,7 @@ async def is_signed_in(service: Service, request: Request) -> bool:
     """Whether the session of an open stream still holds."""
     settings = SignInSettings.from_environment()
     token = cookie_of(request, settings)
-    async with service.engine.connect() as connection:
+    async with reads_of(service.engine).connect() as connection:
         return bool(token) and await session_of(connection, token, service.clock.now(), settings) is not None
 
 
@@ -186,21 +205,16 @@ def signed_in(service: Service) -> Callable[[Request], Awaitable[Caller]]:
         if session.must_change and request.url.path not in _BEFORE_CHANGE:
             raise Problem(403, "signin", "must_change", headers={"Location": CHANGE_PASSWORD})
         refuse_nul(request)
-        found = await _caller(service, session)
+        found = _caller(service, session)
         request.state.caller, request.state.session = found, session
         return found
 
     return caller
 
 
-async def _caller(service: Service, session: Session) -> Caller:
+def _caller(service: Service, session: Session) -> Caller:
     scheme = service.schemes[session.scheme]
-    agency = scheme.organisations.get(session.organisation)
-    if agency is not None:
-        kind: str = agency.kind
-    else:
-        async with service.engine.connect() as connection:
-            kind = await kind_of(connection, scheme, session.organisation)
+    kind = kind_without_agreement(scheme, session.organisation) or session.kind
     return Caller(scheme, session.organisation, kind, session.roles, session.account, session.name)
 
 

@@ -14,7 +14,7 @@ from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import needs
 from services.gateway.console.documents import kinds_of
 from services.gateway.console.sheets import Cell, as_csv, as_xlsx, download
-from services.gateway.console.shell import Shell, page_language
+from services.gateway.console.shell import Shell, page_language, today_of
 from services.gateway.console.steps import steps_of
 from services.gateway.console.telling import ECHOES, figured, told
 from services.gateway.console.words import say, word
@@ -22,7 +22,7 @@ from services.gateway.documents.queries import document_list
 from services.gateway.policy import GatewayPolicy
 from services.gateway.queries import cases, loans
 from services.gateway.queries.enterprises import names_of
-from services.gateway.views import CaseDetailView, CaseView
+from services.gateway.views import CaseDetailView, CaseView, Page
 from shared.scheme.refusals import Language
 
 STATUSES = (
@@ -55,15 +55,22 @@ def routes(shell: Shell) -> APIRouter:
     ) -> Response:
         needs(caller, "page.cases")
         policy = caller.scheme.policy(GatewayPolicy)
-        async with reading(shell.service) as connection:
-            found = await cases.case_list(
+
+        async def listed(connection: AsyncConnection) -> Page[CaseView]:
+            return await cases.case_list(
                 connection, caller.scheme.id, policy, status=status, recommender=recommender, sector=sector, q=q,
                 sort=sort, party=caller.party, limit=PAGE, cursor=cursor,
             )  # fmt: skip
-            number = await cases.case_count(
+
+        async def counted(connection: AsyncConnection) -> int:
+            return await cases.case_count(
                 connection, caller.scheme.id, policy, status=status, recommender=recommender, sector=sector, q=q,
                 party=caller.party,
             )  # fmt: skip
+
+        key = (caller.scheme.id, caller.party, status, sector, recommender, q)
+        found = await shell.kept(request, ("cases", *key, sort, cursor), listed)
+        number = await shell.kept(request, ("number", *key), counted)
         kept = {"q": q, "status": status, "sector": sector, "recommender": recommender, "sort": sort}
         return await shell.page(
             request, caller, "cases/list.html", found=found, number=number, kept=kept, statuses=STATUSES,
@@ -101,7 +108,7 @@ def routes(shell: Shell) -> APIRouter:
         rows = [_cells(caller, language, case) for case in found]
         made = as_csv if form == "csv" else _sheet(say(language, "需求名单"))
         content = await asyncio.to_thread(made, heads, rows)
-        return download(content, f"need-list-{await shell.today(caller)}.{form}")
+        return download(content, f"need-list-{today_of(request)}.{form}")
 
     @router.get("/cases/{uscc}")
     async def case_file(request: Request, uscc: str, caller: Caller = shell.signed_in) -> Response:
@@ -112,7 +119,7 @@ def routes(shell: Shell) -> APIRouter:
             partners = (loan.lender, loan.payee, loan.guarantor, loan.insurer) if loan else ()
             group = _group(case)
             names = await names_of(connection, caller.scheme.id, group)
-            documents = await document_list(connection, caller, case.uscc)
+            documents = await document_list(connection, caller, case.uscc, seen=True)
         return await shell.page(
             request, caller, "cases/case.html", case=case,
             loan=loan if caller.party is None or caller.party in partners else None, group=group, names_by_code=names,

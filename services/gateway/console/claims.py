@@ -1,18 +1,23 @@
 """Claims: what is accepted, each half-year's batch, its votes and what it would pay, consent item by item."""
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.api.problems import Problem
 from services.gateway.api.resources import reading
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import may, needs
-from services.gateway.console.shell import Shell
+from services.gateway.console.pieces import yuan
+from services.gateway.console.shell import Shell, today_of
 from services.gateway.queries import claims
 from services.gateway.queries.enterprises import names_of
+from services.gateway.views import LoanView
 from shared.calendar import half_of
 from shared.contracts.partners import CLAIMANTS
 
@@ -26,32 +31,14 @@ def routes(shell: Shell) -> APIRouter:
     @router.get("/claims")
     async def claim_batches(request: Request, caller: Caller = shell.signed_in) -> Response:
         needs(caller, "page.claims")
-        today, scheme = await shell.today(caller), caller.scheme.id
-        async with reading(shell.service) as connection:
-            loose = await claims.waiting(connection, scheme, caller.party)
-            found = await claims.batches(connection, scheme)
-            tallies = await claims.tallies(connection, scheme, caller.party)
-            shown = {half: one for half, one in found.items() if caller.party is None or half in tallies}
-            owed, claimable, own = [], [], []
-            if caller.kind in CLAIMANTS:
-                owed = await _statements(connection, caller, today)
-                claimable = await claims.claimable(connection, scheme, caller.organisation)
-                own = await claims.own_claims(connection, scheme, caller.organisation)
-            listed = [*(one for part in loose.values() for one in part), *claimable, *own]
-            names = await names_of(connection, scheme, (loan.uscc for loan in listed))
+        today = today_of(request)
+        key = ("claims", caller.scheme.id, caller.organisation, today)
+        found = await shell.kept(request, key, lambda connection: _listed(connection, caller, today))
         return await shell.page(
             request,
             caller,
             "claims/list.html",
-            waiting=loose,
-            batches=shown,
-            tallies=tallies,
-            names_by_code=names,
-            owed=owed,
-            prefilled=statement_rows(owed, today),
-            claimable=claimable,
-            own=own,
-            openable=[half for half in loose if half < half_of(today) and half not in found],
+            **found,
             this_half=half_of(today),
             statement_days=_statement_days(caller),
             nothing=claims.Tally(),
@@ -67,8 +54,37 @@ def routes(shell: Shell) -> APIRouter:
     return router
 
 
+async def _listed(connection: AsyncConnection, caller: Caller, today: date) -> dict[str, Any]:
+    scheme = caller.scheme.id
+    loose = await claims.waiting(connection, scheme, caller.party)
+    found = await claims.batches(connection, scheme)
+    tallies = await claims.tallies(connection, scheme, caller.party)
+    owed: list[claims.Statement] = []
+    claimable: Sequence[Row[Any]] = ()
+    own: list[LoanView] = []
+    if caller.kind in CLAIMANTS:
+        owed = await _statements(connection, caller, today)
+        claimable = await claims.claimable(connection, scheme, caller.organisation)
+        own = await claims.own_claims(connection, scheme, caller.organisation)
+    codes = [loan.uscc for part in (*loose.values(), own) for loan in part] + [row.uscc for row in claimable]
+    names = await names_of(connection, scheme, codes)
+    return {
+        "waiting": loose,
+        "batches": {half: one for half, one in found.items() if caller.party is None or half in tallies},
+        "tallies": tallies,
+        "names_by_code": names,
+        "owed": owed,
+        "prefilled": statement_rows(owed, today),
+        "choices": [
+            (one.loan_no, f"{one.loan_no} {names.get(one.uscc, '')} {yuan(one.outstanding_fen)}") for one in claimable
+        ],
+        "own": own,
+        "openable": [half for half in loose if half < half_of(today) and half not in found],
+    }
+
+
 async def _batch_page(shell: Shell, request: Request, caller: Caller, half: str) -> Response:
-    today, scheme = await shell.today(caller), caller.scheme.id
+    today, scheme = today_of(request), caller.scheme.id
     async with reading(shell.service) as connection:
         found = await claims.batches(connection, scheme)
         loose = await claims.waiting(connection, scheme, caller.party)
@@ -114,7 +130,7 @@ def _statement_days(caller: Caller) -> int:
     return int(str(caller.scheme.value("claim.statement_days")))
 
 
-async def _statements(connection: Any, caller: Caller, today: date) -> list[claims.Statement]:
+async def _statements(connection: AsyncConnection, caller: Caller, today: date) -> list[claims.Statement]:
     return await claims.statements(
         connection, caller.scheme.id, caller.organisation, today, _statement_days(caller)
     )

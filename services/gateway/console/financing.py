@@ -13,7 +13,7 @@ from services.gateway.api.resources import Cursor, reading
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import needs
 from services.gateway.console.cases import case_of
-from services.gateway.console.shell import Shell
+from services.gateway.console.shell import Shell, today_of
 from services.gateway.policy import GatewayPolicy
 from services.gateway.queries import cases, panel
 from services.gateway.tables import cases as table
@@ -56,7 +56,7 @@ def routes(shell: Shell) -> APIRouter:
                 )
             happened = await panel.answered(connection, scheme, [case.uscc for case in found.items])
         answers = {case.uscc: answers_of(happened.get(case.uscc, []), caller) for case in found.items}
-        today = await shell.today(caller)
+        today = today_of(request)
         left = {case.uscc: working_days_left(today, case.deadline_on) for case in found.items}
         return await shell.page(
             request, caller, "financing/list.html", found=found, rated=rated, answers=answers, left=left
@@ -67,7 +67,7 @@ def routes(shell: Shell) -> APIRouter:
         needs(caller, "page.financing")
         async with reading(shell.service) as connection:
             case = await case_of(connection, caller, uscc)
-            found = await _seen(shell, connection, caller, case)
+            found = await _seen(request, connection, caller, case)
         return await shell.page(request, caller, "financing/case.html", case=case, **found)
 
     return router
@@ -103,8 +103,10 @@ def _newest_push(timeline: Sequence[Happened]) -> Happened | None:
     return next((one for one in reversed(timeline) if one.type == "FinancingPushed"), None)
 
 
-async def _seen(shell: Shell, connection: AsyncConnection, caller: Caller, case: CaseDetailView) -> dict[str, Any]:
-    today = await shell.today(caller)
+async def _seen(
+    request: Request, connection: AsyncConnection, caller: Caller, case: CaseDetailView
+) -> dict[str, Any]:
+    today = today_of(request)
     signed = await panel.signed_on(connection, caller.scheme.id, today)
     partners = [one for one in signed if one.institution in case.pushed_to]
     mine = case.status == "pushed" and caller.organisation in case.pushed_to

@@ -42,6 +42,14 @@ def new_key() -> str:
     return uuid.uuid4().hex
 
 
+def given(path: str, values: Mapping[str, Any], posted: Mapping[str, Sequence[str]] | None) -> Any:
+    """What a field holds: what was posted, else what the page fills in."""
+    if posted is not None:
+        return posted.get(path, ("",))[-1]
+    value = values.get(path, "")
+    return "" if value is None else value
+
+
 @cache
 def form_of(name: str) -> Form:
     """The form of a command or partner event; KeyError for an unknown name."""

@@ -11,7 +11,7 @@ from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import needs
 from services.gateway.console.claims import statement_rows
 from services.gateway.console.documents import kinds_of
-from services.gateway.console.shell import Shell
+from services.gateway.console.shell import Shell, today_of
 from services.gateway.documents.queries import document_list
 from services.gateway.queries import claims, fund_history, loans, pool, trail
 from services.gateway.queries.disclosure import secret_votes
@@ -63,8 +63,8 @@ def routes(shell: Shell) -> APIRouter:
             if loan is None:
                 raise Problem(404, "unknown", "loan", {"loan_no": loan_no[:64]}, scheme=caller.scheme)
             found = await _about(connection, caller, loan)
-            found |= await _to_file(shell, connection, caller, loan)
-            found["documents"] = (await document_list(connection, caller, loan.loan_no)).items
+            found |= await _to_file(request, connection, caller, loan)
+            found["documents"] = (await document_list(connection, caller, loan.loan_no, seen=True)).items
         found |= {"about": loan.loan_no, "document_kinds": kinds_of(caller)}
         return await shell.page(request, caller, "loans/loan.html", loan=loan, claim=loan.claim or {}, **found)
 
@@ -93,7 +93,7 @@ async def _about(connection: AsyncConnection, caller: Caller, loan: LoanView) ->
     }
 
 
-async def _to_file(shell: Shell, connection: AsyncConnection, caller: Caller, loan: LoanView) -> dict[str, Any]:
+async def _to_file(request: Request, connection: AsyncConnection, caller: Caller, loan: LoanView) -> dict[str, Any]:
     """What this caller may report or decide on this loan now."""
     scheme, own = caller.scheme.id, caller.organisation
     party = own in (loan.lender, loan.guarantor)
@@ -101,11 +101,11 @@ async def _to_file(shell: Shell, connection: AsyncConnection, caller: Caller, lo
     claimable = party and caller.kind in CLAIMANTS and loan.status == "covered" and not insured
     owed = []
     if claimable:
-        today, days = await shell.today(caller), int(str(caller.scheme.value("claim.statement_days")))
+        today, days = today_of(request), int(str(caller.scheme.value("claim.statement_days")))
         owed = await claims.statements(connection, scheme, own, today, days)
     return {
         "owed": owed,
-        "prefilled": statement_rows(owed, await shell.today(caller)),
+        "prefilled": statement_rows(owed, today_of(request)),
         "can_repay": own == loan.lender and loan.outstanding > 0 and loan.status not in ("closed", "compensated"),
         "can_claim": claimable,
         "can_recover": own in (loan.payee, loan.lender, loan.guarantor)

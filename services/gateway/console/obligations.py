@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from services.gateway.api.resources import Filter, reading
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import may, needs
-from services.gateway.console.shell import Shell
+from services.gateway.console.shell import Shell, today_of
 from services.gateway.queries.obligations import obligation_list
 from services.gateway.views import ObligationView
 from shared.calendar import half_end
@@ -34,7 +34,7 @@ def routes(shell: Shell) -> APIRouter:
         organisation: Filter = None,
     ) -> Response:
         needs(caller, "page.obligations")
-        today = await shell.today(caller)
+        today = today_of(request)
         async with reading(shell.service) as connection:
             found = await obligation_list(connection, caller.scheme, today)
         if caller.party is not None:

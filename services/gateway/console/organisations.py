@@ -10,7 +10,7 @@ from services.gateway.api.resources import RECOMMENDERS, Cursor, Filter, reading
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import needs
 from services.gateway.console.bars import bar_chart
-from services.gateway.console.shell import Shell, page_language
+from services.gateway.console.shell import Shell, page_language, today_of
 from services.gateway.console.words import say
 from services.gateway.policy import GatewayPolicy
 from services.gateway.queries import organisations
@@ -37,7 +37,7 @@ def _departments(router: APIRouter, shell: Shell) -> None:
     async def department_list(request: Request, caller: Caller = shell.signed_in) -> Response:
         needs(caller, "page.departments")
         known = [one for one in caller.scheme.organisations.values() if one.kind in RECOMMENDERS]
-        today = await shell.today(caller)
+        today = today_of(request)
         async with reading(shell.service) as connection:
             views = await organisations.departments(connection, caller.scheme.id, known)
         return await shell.page(
@@ -51,7 +51,7 @@ def _departments(router: APIRouter, shell: Shell) -> None:
         known = caller.scheme.organisations.get(department)
         if known is None or known.kind not in RECOMMENDERS:
             raise Problem(404, "unknown", "department", {"department": department[:64]}, scheme=caller.scheme)
-        policy, today, language = caller.scheme.policy(GatewayPolicy), await shell.today(caller), page_language(request)
+        policy, today, language = caller.scheme.policy(GatewayPolicy), today_of(request), page_language(request)
         async with reading(shell.service) as connection:
             view = await organisations.department(connection, caller.scheme.id, known)
             flagged = [code for flag in view.flags for code in flag.enterprises]

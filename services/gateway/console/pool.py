@@ -8,12 +8,11 @@ from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.api.resources import reading
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import needs
 from services.gateway.console import ledger
 from services.gateway.console.charts import Band, Mark, Series, against_line, over_time
-from services.gateway.console.shell import Shell, page_language
+from services.gateway.console.shell import Shell, page_language, today_of
 from services.gateway.console.words import say
 from services.gateway.queries import fund_history, pool
 from services.gateway.queries.enterprises import names_of
@@ -33,16 +32,19 @@ def routes(shell: Shell) -> APIRouter:
     async def fund(request: Request, caller: Caller = shell.signed_in) -> Response:
         needs(caller, "page.pool")
         caller.needs_agency_or_custodian()
-        today, language = await shell.today(caller), page_language(request)
-        async with reading(shell.service) as connection:
+        today, language = today_of(request), page_language(request)
+
+        async def read(connection: AsyncConnection) -> dict[str, Any]:
             found = await _read(connection, caller, today)
+            return found | _drawn(found["points"], found["pool"], today, language)
+
+        found = await shell.kept(request, ("pool", caller.scheme.id, today, language), read)
         return await shell.page(
             request,
             caller,
             "pool/pool.html",
             difference=lambda one, other: parse_yuan(one) - parse_yuan(other),
             **found,
-            **_drawn(found["points"], found["pool"], today, language),
         )
 
     router.include_router(ledger.routes(shell))

@@ -1,8 +1,11 @@
 """Recovery: cases with their shares, what is overdue, and write-offs with both approvals."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Any
 
-from services.gateway.api.resources import Cursor, Filter, reading
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.gateway.api.resources import Cursor, Filter
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import needs
 from services.gateway.console.shell import Shell
@@ -24,30 +27,38 @@ def routes(shell: Shell) -> APIRouter:
     ) -> Response:
         needs(caller, "page.recoveries")
         scheme, party = caller.scheme.id, caller.party
-        async with reading(shell.service) as connection:
-            found = await loans.recovery_list(
-                connection, scheme, status=status or None, party=party, limit=50, cursor=cursor or None
-            )
-            late = await overdue(connection, scheme, party)
-            proposed = await write_offs(connection, scheme, party=party)
-            sums = await loans.recovery_totals(connection, scheme, party)
-            codes = [one.uscc for listed in (found.items, late, proposed) for one in listed]
-            names = await names_of(connection, scheme, codes)
+
+        async def read(connection: AsyncConnection) -> dict[str, Any]:
+            return await _listed(connection, scheme, party, status or None, cursor or None)
+
+        listed = await shell.kept(request, ("recoveries", scheme, party, status, cursor), read)
         return await shell.page(
             request,
             caller,
             "recoveries/list.html",
-            found=found,
-            late=late,
-            pending=[one for one in proposed if one.state == "open"],
-            decided=[one for one in proposed if one.state != "open"][:20],
-            sums=sums,
-            names_by_code=names,
+            **listed,
             statuses=STATUSES,
-            collectable=[one for one in found.items if _may_collect(one, caller)],
+            collectable=[one for one in listed["found"].items if _may_collect(one, caller)],
         )
 
     return router
+
+
+async def _listed(
+    connection: AsyncConnection, scheme: str, party: str | None, status: str | None, cursor: str | None
+) -> dict[str, Any]:
+    found = await loans.recovery_list(connection, scheme, status=status, party=party, limit=50, cursor=cursor)
+    late = await overdue(connection, scheme, party)
+    proposed = await write_offs(connection, scheme, party=party)
+    codes = [one.uscc for listed in (found.items, late, proposed) for one in listed]
+    return {
+        "found": found,
+        "late": late,
+        "pending": [one for one in proposed if one.state == "open"],
+        "decided": [one for one in proposed if one.state != "open"][:20],
+        "sums": await loans.recovery_totals(connection, scheme, party),
+        "names_by_code": await names_of(connection, scheme, codes),
+    }
 
 
 def _may_collect(one: RecoveryView, caller: Caller) -> bool:

@@ -18,8 +18,9 @@ from services.gateway.auth.permissions import needs
 from services.gateway.console import drafts, forms
 from services.gateway.console.documents import materials_of
 from services.gateway.console.doing import key_of, perform, posted_fields, sent_back
+from services.gateway.console.pieces import moment
 from services.gateway.console.referral_checks import check_code, check_size, industries
-from services.gateway.console.shell import Shell, moment, page_language
+from services.gateway.console.shell import Shell, page_language
 from services.gateway.console.words import say, word
 from services.gateway.documents.formats import LARGEST_BYTES
 from services.gateway.documents.intake import Documents

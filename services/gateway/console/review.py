@@ -9,7 +9,7 @@ from services.gateway.api.resources import Cursor, reading
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import needs
 from services.gateway.console.cases import VETOABLE, case_of
-from services.gateway.console.shell import Shell
+from services.gateway.console.shell import Shell, today_of
 from services.gateway.policy import GatewayPolicy
 from services.gateway.queries import cases, panel
 from services.gateway.queries.enterprises import names_of
@@ -34,7 +34,7 @@ def routes(shell: Shell) -> APIRouter:
     ) -> Response:
         needs(caller, "page.review")
         policy = caller.scheme.policy(GatewayPolicy)
-        year = (await shell.today(caller)).year
+        year = today_of(request).year
         async with reading(shell.service) as connection:
             found = await panel.before_panel(
                 connection, caller.scheme.id, policy, stage=stage, party=caller.party, limit=PAGE, cursor=cursor
@@ -49,15 +49,17 @@ def routes(shell: Shell) -> APIRouter:
         needs(caller, "page.review")
         async with reading(shell.service) as connection:
             case = await case_of(connection, caller, uscc)
-            found = await _seen(shell, connection, caller, case)
+            found = await _seen(request, connection, caller, case)
         return await shell.page(request, caller, "review/room.html", case=case, **found)
 
     return router
 
 
-async def _seen(shell: Shell, connection: AsyncConnection, caller: Caller, case: CaseDetailView) -> dict[str, Any]:
+async def _seen(
+    request: Request, connection: AsyncConnection, caller: Caller, case: CaseDetailView
+) -> dict[str, Any]:
     """The rounds, and what this caller can do in the newest."""
-    scheme, today = caller.scheme, await shell.today(caller)
+    scheme, today = caller.scheme, today_of(request)
     rounds = rounds_of(case.timeline)
     now = rounds[-1] if rounds and case.status not in NOT_YET else None
     quota = await cases.high_quota(connection, scheme.id, scheme.policy(GatewayPolicy), today.year)

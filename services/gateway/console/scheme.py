@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response
 
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import needs
-from services.gateway.console.shell import Shell, page_language, yuan
+from services.gateway.console.pieces import yuan
+from services.gateway.console.shell import Shell, page_language
 from services.gateway.console.words import say, word
 from shared.scheme.clauses import clause_texts
 from shared.scheme.refusals import Language

@@ -2,36 +2,35 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
-from datetime import date, datetime
-from decimal import Decimal
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from datetime import date
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
-from jinja2.runtime import Context
-from sqlalchemy import select
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.datastructures import URL
 
 from services.gateway.api.events import Feed
 from services.gateway.api.problems import Problem, language_of
-from services.gateway.api.resources import business_today
+from services.gateway.api.resources import reading
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import may
 from services.gateway.auth.sessions import signed_in
-from services.gateway.console import forms
-from services.gateway.console.words import catalogue, say, word
-from services.gateway.queries.worklist import counts
-from services.gateway.tables import agreements
-from shared.clock import SHANGHAI
+from services.gateway.console import forms, pieces
+from services.gateway.console.kept import Kept
+from services.gateway.console.pieces import yuan
+from services.gateway.console.words import say, sentence, word
+from services.gateway.queries.organisations import names_signed
+from services.gateway.queries.worklist import by_area, counts_by_kind
 from shared.contracts.registry import COMMANDS, PARTNER_EVENTS
 from shared.messaging.service import Service
-from shared.money import format_yuan
 from shared.scheme.refusals import Language, explain
 
+T = TypeVar("T")
 ROOM = Path(__file__).parent
 NAVIGATION = (
     ("worklist", "/"),
@@ -70,18 +69,35 @@ def page_language(request: Request) -> Language:
     return "en" if chosen == "en" else "zh" if chosen == "zh" else language_of(request)
 
 
+def today_of(request: Request) -> date:
+    """The scheme's business day when a person's request came, else the calendar's."""
+    today: date = request.state.session.today
+    return today
+
+
 class Shell:
     """The console's frame; area modules add routes to it and render pages with it."""
 
     def __init__(self, service: Service, feed: Feed) -> None:
         self.service, self.feed = service, feed
         self.signed_in: Any = Depends(signed_in(service))
+        self._kept = Kept()
         self._environments: dict[Language, Environment] = {"zh": _environment("zh"), "en": _environment("en")}
 
-    async def today(self, caller: Caller) -> date:
-        """The scheme's current business day, else the calendar's."""
-        async with self.service.engine.connect() as connection:
-            return await business_today(self.service, connection, caller.scheme.id)
+    async def kept(self, request: Request, key: Hashable, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """What only an event or another key changes: read once, then kept until the next event."""
+
+        async def found() -> T:
+            async with reading(self.service) as connection:
+                return await read(connection)
+
+        return await self._kept.of(request.state.session.position, key, found)
+
+    async def waiting(self, request: Request, caller: Caller) -> dict[str, int]:
+        """How much of each kind of work waits for this person's organisation."""
+        today = today_of(request)
+        key = ("waiting", caller.scheme.id, caller.organisation, caller.roles, today)
+        return await self.kept(request, key, lambda connection: counts_by_kind(connection, caller, today))
 
     async def page(
         self, request: Request, caller: Caller | None, template: str, *, status: int = 200, **context: Any
@@ -100,25 +116,23 @@ class Shell:
             "counts": {},
         }
         if caller is not None:
-            frame |= await self._frame_of(caller, language)
+            frame |= await self._frame_of(request, caller, language)
         made = self._environments[language].get_template(template)
         return HTMLResponse(made.render({**frame, **context}), status, {"Content-Language": language, **HEADERS})
 
-    async def _frame_of(self, caller: Caller, language: Language) -> dict[str, Any]:
-        """What stands around every page of a signed-in person, read over one connection."""
-        query = select(agreements.c.institution, agreements.c.name).where(agreements.c.scheme == caller.scheme.id)
-        async with self.service.engine.connect() as connection:
-            signed = {row.institution: row.name for row in await connection.execute(query)}
-            today = await business_today(self.service, connection, caller.scheme.id)
-            waiting = await counts(connection, caller, today)
+    async def _frame_of(self, request: Request, caller: Caller, language: Language) -> dict[str, Any]:
+        """What stands around every page of a signed-in person."""
+        scheme = caller.scheme
+        signed = await self.kept(request, ("signed", scheme.id), partial(names_signed, scheme=scheme.id))
+        agencies = {one.id: one.en if language == "en" else one.name for one in scheme.organisations.values()}
         return {
-            "scheme": caller.scheme,
-            "names": signed | {one.id: one.name for one in caller.scheme.organisations.values()},
+            "scheme": scheme,
+            "names": signed | agencies,
             "navigation": [(key, href) for key, href in NAVIGATION if may(caller, f"page.{key}")],
             "may": partial(may, caller),
             "standard": _standard_options(caller, language),
-            "today": today,
-            "counts": waiting,
+            "today": today_of(request),
+            "counts": by_area(await self.waiting(request, caller)),
         }
 
     async def refused(self, request: Request, caller: Caller | None, problem: Problem, **context: Any) -> HTMLResponse:
@@ -171,15 +185,16 @@ def _environment(language: Language) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        extensions=["jinja2.ext.do"],
     )
-    environment.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
     environment.globals |= {
+        "_": partial(sentence, language),
         "word": partial(word, language),
-        "organisation": _organisation,
+        "organisation": pieces.organisation,
         "static": static,
         "form_of": forms.form_of,
         "new_key": forms.new_key,
+        "given": forms.given,
         "row_count": forms.row_count,
         "row_values": forms.row_values,
         "fixed_of": forms.fixed_of,
@@ -187,7 +202,7 @@ def _environment(language: Language) -> Environment:
         "errors_of": partial(_errors, language),
         "figures_of": partial(_figures, language),
     }
-    environment.filters |= {"yuan": yuan, "day": day, "moment": moment, "percent": percent, "path_of": _path_of}
+    environment.filters |= {**pieces.filters(language), "path_of": _path_of}
     return environment
 
 
@@ -243,43 +258,3 @@ def _digest(name: str) -> str:
 
 def _path_of(url: URL) -> str:
     return f"{url.path}?{url.query}" if url.query else url.path
-
-
-@pass_context
-def _organisation(context: Context, identifier: str | None) -> str:
-    """An organisation's name in the page's language, else its id."""
-    if not identifier:
-        return ""
-    scheme = context.get("scheme")
-    known = scheme.organisations.get(identifier) if scheme else None
-    if known is not None and context["lang"] == "en":
-        return str(known.en)
-    return str(context["names"].get(identifier, identifier))
-
-
-def yuan(value: object) -> str:
-    """An amount (fen, or yuan as a string) with thousands marked: ``5,000,000.00``."""
-    if value is None or value == "":
-        return "—"
-    text = format_yuan(value) if isinstance(value, int) else str(value)
-    whole, _, rest = text.partition(".")
-    return f"{int(whole):,}.{rest or '00'}" if whole != "-0" else f"-0.{rest}"
-
-
-def percent(value: object) -> str:
-    """A ratio as a percentage without needless zeros."""
-    if value is None or value == "":
-        return "—"
-    return f"{(Decimal(str(value)) * 100).normalize():f}%"
-
-
-def day(value: object) -> str:
-    """A date as it is written in both languages."""
-    return str(value)[:10] if value else "—"
-
-
-def moment(value: object) -> str:
-    """A moment in Asia/Shanghai to the minute."""
-    at = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return at.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M") if isinstance(at, datetime) else "—"
-

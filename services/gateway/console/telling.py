@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
-from services.gateway.console.shell import percent, yuan
+from services.gateway.console.pieces import percent, yuan
 from services.gateway.console.words import catalogue, word
 
 ORGANISATIONS = frozenset({

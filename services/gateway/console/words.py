@@ -1,6 +1,6 @@
 """What the console says: one catalogue a language, made in memory of every .po file of the room."""
 
-from functools import cache
+from functools import cache, lru_cache
 from gettext import GNUTranslations
 from io import BytesIO
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from markupsafe import Markup
 
 from shared.scheme.refusals import Language
 
@@ -35,6 +36,17 @@ def say(language: Language, text: str, **values: object) -> str:
     return said % values if values else said
 
 
+def sentence(language: Language, text: str, **values: object) -> Markup:
+    """A sentence as a page shows it: what is filled in is escaped."""
+    return _written(language, text) % values if values else _written(language, text)
+
+
+@lru_cache(5_000)
+def _written(language: Language, text: str) -> Markup:
+    return Markup(catalogue(language).gettext(text))
+
+
+@lru_cache(5_000, typed=True)
 def word(language: Language, context: str, code: object) -> str:
     """The word for a code of the contract, else the code itself."""
     return catalogue(language).pgettext(context, str(code)) if code not in (None, "") else ""

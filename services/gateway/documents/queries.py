@@ -55,11 +55,20 @@ async def may_prepare(connection: AsyncConnection, caller: Caller, about: str) -
 
 
 async def document_list(
-    connection: AsyncConnection, caller: Caller, about: str, limit: int = MOST_SHOWN, cursor: str | None = None
+    connection: AsyncConnection,
+    caller: Caller,
+    about: str,
+    limit: int = MOST_SHOWN,
+    cursor: str | None = None,
+    *,
+    seen: bool = False,
 ) -> Page[DocumentView]:
-    """The documents of a case or loan in the order of their ids; none where the caller sees neither."""
+    """The documents of a case or loan in the order of their ids; none where the caller sees neither.
+
+    ``seen`` says that the caller has been shown the case or loan.
+    """
     query = _query(caller).where(documents.c.about == about)
-    if not await may_see(connection, caller, about):
+    if not seen and not await may_see(connection, caller, about):
         # Collected for a referral that is not sent yet: only for those who collect.
         query = query.where(documents.c.organisation == caller.organisation)
     return await page(connection, query, [documents.c.id], _view, limit, cursor)

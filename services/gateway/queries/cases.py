@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     Date,
@@ -12,6 +14,7 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
+    bindparam,
     case,
     cast,
     func,
@@ -39,13 +42,26 @@ STATUS = case(
     else_=func.coalesce(cases.c.referral_status, literal("referred", Text)),
 )
 
+_HAPPENED = (
+    select(events)
+    .where(events.c.scheme == bindparam("of_scheme"), events.c.about.contains(bindparam("codes", type_=ARRAY(Text))))
+    .order_by(events.c.position)
+)
+
 
 def _query(
     scheme: str, policy: GatewayPolicy, party: str | None, *, whole: bool = False
 ) -> tuple[Select[Any], ColumnElement[int]]:
     """All cases of a scheme with status and rank (0 is a priority); ``party`` sees only those it takes part in."""
-    traits = cases.c.traits.op("?|")(cast(array(policy.priority_traits), array([""]).type))
-    first = or_(cases.c.sector.in_(policy.priority_sectors), traits)
+    return _made(scheme, policy.priority_sectors, policy.priority_traits, party, whole)
+
+
+@lru_cache(1_000)
+def _made(
+    scheme: str, sectors: Sequence[str], traits: Sequence[str], party: str | None, whole: bool
+) -> tuple[Select[Any], ColumnElement[int]]:
+    has_trait = cases.c.traits.op("?|")(cast(array(traits), array([""]).type))
+    first = or_(cases.c.sector.in_(sectors), has_trait)
     rank = cast(case((func.coalesce(first, False), 0), else_=1), Integer)
     shown = [column for column in cases.c if whole or column.name not in _LONG]
     query = select(*shown, STATUS.label("status"), rank.label("rank")).where(cases.c.scheme == scheme)
@@ -93,7 +109,7 @@ async def case_list(
         "date": [cast(newest, Integer), cases.c.uscc],
         "need": [largest, cases.c.uscc],
     }
-    return await page(connection, query, order[sort], _view, limit, cursor)
+    return await page(connection, query, order[sort], _view, limit, cursor, cases.c.uscc)
 
 
 def _view(row: Row[Any]) -> CaseView:
@@ -146,10 +162,7 @@ async def one_case(
     row = (await connection.execute(query.where(cases.c.uscc == uscc))).one_or_none()
     if row is None:
         return None
-    happened = (
-        select(events).where(events.c.scheme == scheme, events.c.about.contains([uscc])).order_by(events.c.position)
-    )
-    found = (await connection.execute(happened)).all()
+    found = (await connection.execute(_HAPPENED, {"of_scheme": scheme, "codes": [uscc]})).all()
     secret = await secret_votes(connection, found, seat)
     timeline = [
         TimelineView(

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.queries.loans import STATUS, loan_list, loans_of
+from services.gateway.queries.loans import STATUS, amounts_of, loan_list, loans_of
 from services.gateway.tables import cases, events, loans
 from services.gateway.views import LoanView
 from shared.calendar import half_of
@@ -285,12 +285,11 @@ def _round(
     return Round(number, tuple(map(shown, seats)), is_open)
 
 
-async def claimable(connection: AsyncConnection, scheme: str, institution: str) -> list[LoanView]:
+async def claimable(connection: AsyncConnection, scheme: str, institution: str) -> Sequence[Row[Any]]:
     """Loans on which an institution may still file a claim: its own, covered, not insured, not claimed."""
-    return await loans_of(
+    return await amounts_of(
         connection,
         scheme,
-        None,
         or_(loans.c.lender == institution, loans.c.guarantor == institution),
         loans.c.product != "insurance",
         loans.c.claim_status.is_(None),

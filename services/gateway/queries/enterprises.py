@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, Text, any_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.tables import cases
+
+_CODES = bindparam("codes", type_=ARRAY(Text))
+_NAMES = select(cases.c.uscc, cases.c.name).where(
+    cases.c.scheme == bindparam("of_scheme"), cases.c.uscc == any_(_CODES)
+)
 
 
 async def names_of(connection: AsyncConnection, scheme: str, codes: Iterable[str | None]) -> dict[str, str]:
@@ -13,5 +18,5 @@ async def names_of(connection: AsyncConnection, scheme: str, codes: Iterable[str
     wanted = sorted({code for code in codes if code})
     if not wanted:
         return {}
-    query = select(cases.c.uscc, cases.c.name).where(cases.c.scheme == scheme, cases.c.uscc.in_(wanted))
-    return {row.uscc: row.name for row in await connection.execute(query)}
+    found = await connection.execute(_NAMES, {"of_scheme": scheme, "codes": wanted})
+    return {row.uscc: row.name for row in found}

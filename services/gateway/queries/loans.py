@@ -1,5 +1,7 @@
 """Loans with their claims, compensation and recovery, and the recoveries themselves."""
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, or_, select
@@ -21,6 +23,7 @@ STATUS = case(
 _RECOVERY = ("collected", "pool_share", "remitted", "overdue", "written_off", "clawback", "clawed_back")
 
 
+@lru_cache(1_000)
 def _query(scheme: str, party: str | None) -> Select[Any]:
     """Covered loans with what pool and recovery say of them; ``party`` sees those it has a part in."""
     paid = and_(payouts.c.scheme == loans.c.scheme, payouts.c.kind == "compensation", payouts.c.ref == loans.c.loan_no)
@@ -109,6 +112,16 @@ async def loans_of(
     query = _query(scheme, party).where(*conditions).order_by(loans.c.loan_no).limit(limit)
     rows = await connection.execute(query)
     return [_loan(row) for row in rows]
+
+
+async def amounts_of(
+    connection: AsyncConnection, scheme: str, *conditions: ColumnElement[bool], limit: int
+) -> Sequence[Row[Any]]:
+    """Number, enterprise and outstanding fen of covered loans under some conditions, by number: enough to choose."""
+    shown = (loans.c.loan_no, loans.c.uscc, OUTSTANDING.label("outstanding_fen"))
+    query: Select[Any] = _query(scheme, None).with_only_columns(*shown).where(*conditions)
+    found: Sequence[Row[Any]] = (await connection.execute(query.order_by(loans.c.loan_no).limit(limit))).all()
+    return found
 
 
 def recovery_view(row: Row[Any]) -> RecoveryView:

@@ -17,13 +17,25 @@ OPERATOR = "operator"
 
 async def kind_of(connection: AsyncConnection, scheme: Scheme, organisation: str) -> str:
     """The kind of an agency or institution, ``operator`` for who runs the machines, empty without an agreement."""
-    if organisation == OPERATOR:
-        return OPERATOR
-    if organisation in scheme.organisations:
-        return scheme.organisations[organisation].kind
+    if known := kind_without_agreement(scheme, organisation):
+        return known
     query = select(institutions.c.kind).where(institutions.c.scheme == scheme.id, institutions.c.id == organisation)
     kind: str | None = (await connection.execute(query)).scalar_one_or_none()
     return kind or ""
+
+
+async def names_signed(connection: AsyncConnection, scheme: str) -> dict[str, str]:
+    """What institutions are called in their agreements."""
+    query = select(agreements.c.institution, agreements.c.name).where(agreements.c.scheme == scheme)
+    return {row.institution: row.name for row in await connection.execute(query)}
+
+
+def kind_without_agreement(scheme: Scheme, organisation: str) -> str:
+    """The kind of who needs no agreement: an agency, and who runs the machines; empty for anyone else."""
+    if organisation == OPERATOR:
+        return OPERATOR
+    agency = scheme.organisations.get(organisation)
+    return agency.kind if agency else ""
 
 
 async def institution_list(

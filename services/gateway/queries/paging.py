@@ -27,11 +27,17 @@ async def page(
     view: Callable[[Row[Any]], T],
     limit: int,
     cursor: str | None,
+    key: ColumnElement[Any] | None = None,
 ) -> Page[T]:
-    """The rows after the cursor in this order, as views; BadCursor when the cursor is of another list."""
+    """The rows after the cursor in this order, as views; BadCursor when the cursor is of another list.
+
+    With a ``key`` the rows of a page are found by it first, so that only they are read whole.
+    """
     if cursor is not None:
         values = _decode(cursor, order)
         query = query.where(tuple_(*order) > tuple_(*values))
+    if key is not None:
+        query = query.where(key.in_(query.with_only_columns(key).order_by(*order).limit(limit + 1)))
     labels = [column.label(f"order_{i}") for i, column in enumerate(order)]
     rows = (await connection.execute(query.add_columns(*labels).order_by(*order).limit(limit + 1))).all()
     shown = rows[:limit]

@@ -1,9 +1,10 @@
 """What waits for one organisation, with due dates, and how many of each kind the navigation shows."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
@@ -13,7 +14,6 @@ from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import may
 from services.gateway.policy import GatewayPolicy
 from services.gateway.queries.errands import Errand, errands
-from services.gateway.queries.events import last_position
 from services.gateway.tables import cases, loans, waiting
 from shared.calendar import add_months, half_end
 
@@ -68,6 +68,7 @@ class Item:
     name: str
     half: str | None
     since: date
+    days: int
     due_on: date | None
     overdue: bool
     href: str
@@ -76,7 +77,7 @@ class Item:
 
 async def worklist(connection: AsyncConnection, caller: Caller, today: date) -> list[Item]:
     """What this caller can do now, overdue first, then what waits longest; at most fifty of a kind."""
-    rows = (await connection.execute(_rows(caller, today))).all()
+    rows = (await connection.execute(_rows(caller.scheme.id, caller.organisation, _allowed(caller), today))).all()
     policy = caller.scheme.policy(GatewayPolicy)
     found = [
         _item(Errand(row.kind, row.about, row.since, row.due_on, row.uscc, row.name or "", row.half), policy, today)
@@ -93,39 +94,31 @@ async def worklist(connection: AsyncConnection, caller: Caller, today: date) -> 
 
 
 async def counts(connection: AsyncConnection, caller: Caller, today: date) -> dict[str, int]:
-    """How much waits in each area of the navigation, all of it under ``worklist``; kept until the next event."""
-    by_area: Counter[str] = Counter()
-    for kind, number in (await counts_by_kind(connection, caller, today)).items():
-        by_area[KINDS[kind].area] += number
-    return {"worklist": by_area.total(), **by_area} if by_area else {}
+    """How much waits in each area of the navigation."""
+    return by_area(await counts_by_kind(connection, caller, today))
+
+
+def by_area(numbers: Mapping[str, int]) -> dict[str, int]:
+    """How much of all kinds waits in each area, and all of it under ``worklist``."""
+    found: Counter[str] = Counter()
+    for kind, number in numbers.items():
+        found[KINDS[kind].area] += number
+    return {"worklist": found.total(), **found} if found else {}
 
 
 def _urgency(one: Item) -> tuple[bool, date, str]:
     return not one.overdue, one.due_on if one.overdue and one.due_on else one.since, one.about
 
 
-_Key = tuple[str, str, str, frozenset[str]]
-_known: dict[_Key, tuple[int, date, dict[str, int]]] = {}
-_MOST_KNOWN = 1000
-
-
 async def counts_by_kind(connection: AsyncConnection, caller: Caller, today: date) -> dict[str, int]:
     """How much of each kind waits for this caller."""
-    position = await last_position(connection)
-    key = (str(connection.engine.url), caller.scheme.id, caller.organisation, caller.roles)
-    if key in _known and _known[key][:2] == (position, today):
-        return _known[key][2]
-    query = select(waiting.c.kind, func.count().label("number")).where(*_mine(caller, today)).group_by(waiting.c.kind)
+    query = _numbers(caller.scheme.id, caller.organisation, _allowed(caller), today)
     found = {row.kind: row.number for row in await connection.execute(query)}
-    found |= Counter(one.kind for one in await _errands(connection, caller, today))
-    if len(_known) > _MOST_KNOWN:
-        _known.clear()
-    _known[key] = position, today, found
-    return found
+    return found | Counter(one.kind for one in await _errands(connection, caller, today))
 
 
-def _allowed(caller: Caller) -> list[str]:
-    return [name for name, kind in KINDS.items() if may(caller, kind.action)]
+def _allowed(caller: Caller) -> tuple[str, ...]:
+    return tuple(name for name, kind in KINDS.items() if may(caller, kind.action))
 
 
 async def _errands(connection: AsyncConnection, caller: Caller, today: date) -> Sequence[Errand]:
@@ -134,29 +127,36 @@ async def _errands(connection: AsyncConnection, caller: Caller, today: date) -> 
     return [one for one in found if one.kind in allowed]
 
 
-def _mine(caller: Caller, today: date) -> Iterable[ColumnElement[bool]]:
-    """Rows of the caller's organisation that can be done today; a batch is submitted when all its votes are in."""
+def _mine(scheme: str, organisation: str, kinds: Sequence[str], today: date) -> Iterable[ColumnElement[bool]]:
+    """Rows of an organisation that can be done today; a batch is submitted when all its votes are in."""
     voting = waiting.alias("voting")
     open_votes = select(voting.c.about).where(
-        voting.c.scheme == caller.scheme.id, voting.c.kind == "claim", voting.c.half == waiting.c.about
+        voting.c.scheme == scheme, voting.c.kind == "claim", voting.c.half == waiting.c.about
     )
     verified = select(loans.c.loan_no).where(
-        loans.c.scheme == caller.scheme.id,
+        loans.c.scheme == scheme,
         loans.c.claim_status == "verified",
         loans.c.claim["half"].astext == waiting.c.about,
     )
     return (
-        waiting.c.scheme == caller.scheme.id,
-        waiting.c.organisation == caller.organisation,
-        waiting.c.kind.in_(_allowed(caller)),
+        waiting.c.scheme == scheme,
+        waiting.c.organisation == organisation,
+        waiting.c.kind.in_(kinds),
         or_(waiting.c.opens_on.is_(None), waiting.c.opens_on <= today),
         or_(waiting.c.kind != "submit", and_(~open_votes.exists(), verified.exists())),
     )
 
 
-def _rows(caller: Caller, today: date) -> Select[Any]:
+@lru_cache(500)
+def _numbers(scheme: str, organisation: str, kinds: Sequence[str], today: date) -> Select[Any]:
+    mine = _mine(scheme, organisation, kinds, today)
+    return select(waiting.c.kind, func.count().label("number")).where(*mine).group_by(waiting.c.kind)
+
+
+@lru_cache(500)
+def _rows(scheme: str, organisation: str, kinds: Sequence[str], today: date) -> Select[Any]:
     place = func.row_number().over(partition_by=waiting.c.kind, order_by=(waiting.c.since, waiting.c.about))
-    mine = select(waiting, place.label("place")).where(*_mine(caller, today)).subquery()
+    mine = select(waiting, place.label("place")).where(*_mine(scheme, organisation, kinds, today)).subquery()
     case = and_(cases.c.scheme == mine.c.scheme, cases.c.uscc == mine.c.uscc)
     query = select(mine, cases.c.name).select_from(mine.outerjoin(cases, case))
     return query.where(mine.c.place <= MOST_OF_A_KIND)
@@ -166,7 +166,8 @@ def _item(one: Errand, policy: GatewayPolicy, today: date) -> Item:
     due_on = one.due_on or _DUE.get(one.kind, _no_rule)(one, policy)
     href = KINDS[one.kind].href.format(uscc=one.uscc, half=one.half, about=one.about)
     overdue = due_on is not None and due_on < today
-    return Item(one.kind, one.about, one.uscc, one.name, one.half, one.since, due_on, overdue, href, one.figures)
+    days = max((today - one.since).days, 0)
+    return Item(one.kind, one.about, one.uscc, one.name, one.half, one.since, days, due_on, overdue, href, one.figures)
 
 
 def _no_rule(one: Errand, policy: GatewayPolicy) -> date | None:

@@ -7,6 +7,7 @@ from services.pool.domain.fund import Fund
 from services.pool.domain.journal import Journal
 from services.pool.domain.payout import advance
 from services.pool.policy import PoolPolicy
+from shared.contracts.base import made
 from shared.contracts.partners import TransferReturned, TransferSettled
 from shared.contracts.pool import CompensationSettled, DisbursementReturned, FeeSettled, PoolEvent, SubsidySettled
 from shared.decisions import Accepted, Decision, Refusal
@@ -51,20 +52,21 @@ def _settled(journal: Journal, disbursement: Disbursement, settled: TransferSett
     number, amount, bank_ref = disbursement.id, disbursement.amount_fen, settled.bank_ref
     why = journal.policy.why("pool.custodian", bank_ref=bank_ref, settled_on=str(settled.settled_on))
     if item.kind == "compensation":
-        return CompensationSettled(
-            on=on, fund=figures, why=why, uscc=item.uscc, loan_no=item.loan_no, disbursement_id=number, amount=amount,
-            bank_ref=bank_ref, settled_on=settled.settled_on, payee=item.payee, lender=item.lender,
-            guarantor=item.guarantor, recommender=item.recommender, verified_principal=item.verified_principal,
-            ratio=item.ratio,
+        return made(
+            CompensationSettled, on=on, fund=figures, why=why, uscc=item.uscc, loan_no=item.loan_no,
+            disbursement_id=number, amount=amount, bank_ref=bank_ref, settled_on=settled.settled_on, payee=item.payee,
+            lender=item.lender, guarantor=item.guarantor, recommender=item.recommender,
+            verified_principal=item.verified_principal, ratio=item.ratio,
         )
     if item.kind == "subsidy":
-        return SubsidySettled(
-            on=on, fund=figures, why=why, uscc=item.uscc, loan_no=item.loan_no, policy_no=item.policy_no,
-            disbursement_id=number, amount=amount, bank_ref=bank_ref, settled_on=settled.settled_on,
+        return made(
+            SubsidySettled, on=on, fund=figures, why=why, uscc=item.uscc, loan_no=item.loan_no,
+            policy_no=item.policy_no, disbursement_id=number, amount=amount, bank_ref=bank_ref,
+            settled_on=settled.settled_on,
         )
-    return FeeSettled(
-        on=on, fund=figures, why=why, year=item.year or 0, disbursement_id=number, amount=amount, bank_ref=bank_ref,
-        settled_on=settled.settled_on,
+    return made(
+        FeeSettled, on=on, fund=figures, why=why, year=item.year or 0, disbursement_id=number, amount=amount,
+        bank_ref=bank_ref, settled_on=settled.settled_on,
     )
 
 
@@ -86,8 +88,8 @@ def decide_return(
     item = disbursement.item
     why = policy.why("pool.custodian", amount=format_yuan(disbursement.amount_fen), reason=returned.reason)
     journal.add(
-        DisbursementReturned(
-            on=today, fund=journal.figures, why=why,
+        made(
+            DisbursementReturned, on=today, fund=journal.figures, why=why,
             disbursement_id=disbursement.id, kind=item.kind, uscc=item.uscc, loan_no=item.loan_no,
             policy_no=item.policy_no, year=item.year, amount=disbursement.amount_fen, reason=returned.reason, item=item,
         )

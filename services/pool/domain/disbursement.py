@@ -5,7 +5,7 @@ from typing import Literal
 
 from services.pool.domain.journal import Journal
 from services.pool.domain.queue import QueueItem
-from shared.contracts.base import Day, Event, Shape, Why
+from shared.contracts.base import Day, Event, Shape, Why, made
 from shared.contracts.pool import (
     CompensationInstructed,
     CompensationSettled,
@@ -50,15 +50,15 @@ def evolve_disbursement(disbursement: Disbursement | None, event: Event) -> Disb
         case CompensationInstructed() | SubsidyInstructed() | FeeInstructed():
             if event.item is None:
                 return disbursement
-            return Disbursement(
-                id=event.disbursement_id, status="instructed", kind=event.item.kind, item=event.item,
+            return made(
+                Disbursement, id=event.disbursement_id, status="instructed", kind=event.item.kind, item=event.item,
                 amount_fen=event.amount, instructed_on=event.on,
             )
         case CompensationSettled() | SubsidySettled() | FeeSettled() if disbursement:
             changes = {"status": "settled", "bank_ref": event.bank_ref, "settled_on": event.settled_on}
-            return disbursement.model_copy(update=changes)
+            return disbursement.but(**changes)
         case DisbursementReturned() if disbursement:
-            return disbursement.model_copy(update={"status": "returned", "returned_for": event.reason})
+            return disbursement.but(status="returned", returned_for=event.reason)
     return disbursement
 
 
@@ -68,17 +68,19 @@ def instruction(journal: Journal, queued: QueueItem, amount_fen: int, why: Why) 
     number = f"D{journal.fund.last_disbursement + 1:06d}"
     rest = queued.remaining_fen - amount_fen
     if item.kind == "compensation":
-        return CompensationInstructed(
-            on=on, fund=figures, why=why, uscc=item.uscc, loan_no=item.loan_no, disbursement_id=number,
-            payee=item.payee, amount=amount_fen, shares=shares_of(queued, amount_fen), remaining=rest, item=item,
+        return made(
+            CompensationInstructed, on=on, fund=figures, why=why, uscc=item.uscc, loan_no=item.loan_no,
+            disbursement_id=number, payee=item.payee, amount=amount_fen, shares=shares_of(queued, amount_fen),
+            remaining=rest, item=item,
         )
     if item.kind == "subsidy":
-        return SubsidyInstructed(
-            on=on, fund=figures, why=why, uscc=item.uscc, loan_no=item.loan_no, policy_no=item.policy_no,
-            disbursement_id=number, payee=item.payee, amount=amount_fen, remaining=rest, item=item,
+        return made(
+            SubsidyInstructed, on=on, fund=figures, why=why, uscc=item.uscc, loan_no=item.loan_no,
+            policy_no=item.policy_no, disbursement_id=number, payee=item.payee, amount=amount_fen, remaining=rest,
+            item=item,
         )
-    return FeeInstructed(
-        on=on, fund=figures, why=why, year=item.year or 0, disbursement_id=number, payee=item.payee,
+    return made(
+        FeeInstructed, on=on, fund=figures, why=why, year=item.year or 0, disbursement_id=number, payee=item.payee,
         amount=amount_fen, remaining=rest, item=item,
     )
 

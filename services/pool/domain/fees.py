@@ -6,6 +6,7 @@ from services.pool.domain.fund import Fund
 from services.pool.domain.journal import Journal
 from services.pool.domain.payout import advance
 from services.pool.policy import PoolPolicy
+from shared.contracts.base import made
 from shared.contracts.commands import ApproveFee
 from shared.contracts.pool import FeeApproval, FeeReleased
 from shared.decisions import Decision, Refusal
@@ -22,7 +23,7 @@ def decide_fee(fund: Fund | None, command: ApproveFee, sender: str, policy: Pool
         return refusal
     why = policy.why("pool.fee", year=str(command.year), rate=format_rate(command.rate))
     journal.add(
-        FeeApproval(on=today, fund=journal.figures, why=why, year=command.year, rate=command.rate, by=sender)
+        made(FeeApproval, on=today, fund=journal.figures, why=why, year=command.year, rate=command.rate, by=sender)
     )
     if sum(approval.year == command.year for approval in journal.fund.fee_approvals) == UNITS:
         _release(journal, command)
@@ -56,8 +57,8 @@ def _release(journal: Journal, command: ApproveFee) -> None:
         "pool.fee", income=format_yuan(income.amount_fen), rate=format_rate(command.rate), amount=format_yuan(amount)
     )
     journal.add(
-        FeeReleased(
-            on=journal.on, fund=journal.figures, why=why, year=command.year, rate=command.rate,
+        made(
+            FeeReleased, on=journal.on, fund=journal.figures, why=why, year=command.year, rate=command.rate,
             income=income.amount_fen, amount=amount, payee=income.custodian,
         )
     )

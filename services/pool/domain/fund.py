@@ -3,13 +3,15 @@
 from typing import Literal
 
 from services.pool.domain.queue import QueueItem, queue_after
-from shared.contracts.base import Event, Rate, Shape
+from shared.contracts.base import Event, Rate, Shape, made
 from shared.contracts.pool import (
     CapitalInjected,
+    CompensationHeld,
     CompensationInstructed,
     CompensationSettled,
     DisbursementReturned,
     FeeApproval,
+    FeeHeld,
     FeeInstructed,
     FeeReleased,
     FeeSettled,
@@ -19,7 +21,9 @@ from shared.contracts.pool import (
     PoolEvent,
     PoolPaused,
     PoolResumed,
+    SubsidyHeld,
     SubsidyInstructed,
+    SubsidyReleased,
     SubsidySettled,
     WriteOffBooked,
 )
@@ -110,17 +114,17 @@ class Fund(Shape):
     @property
     def capital_fen(self) -> int:
         """Capital paid in so far."""
-        return sum(source.amount_fen for source in self.capital)
+        return sum([source.amount_fen for source in self.capital])
 
     @property
     def income_fen(self) -> int:
         """Income of all years, losses deducted."""
-        return sum(year.amount_fen for year in self.income)
+        return sum([year.amount_fen for year in self.income])
 
     @property
     def held_fen(self) -> int:
         """All that waits in the queue."""
-        return sum(queued.remaining_fen for queued in self.queue)
+        return sum([queued.remaining_fen for queued in self.queue])
 
     def source_fen(self, name: str) -> int:
         """Capital paid in so far by one source."""
@@ -129,7 +133,7 @@ class Fund(Shape):
     def income_of(self, year: int) -> IncomeYear:
         """The realised income of a calendar year."""
         found = [one for one in self.income if one.year == year]
-        return found[0] if found else IncomeYear(year=year, amount_fen=0, custodian="")
+        return found[0] if found else made(IncomeYear, year=year, amount_fen=0, custodian="")
 
 
 def fund_keys(event: Event) -> tuple[str, ...]:
@@ -141,84 +145,89 @@ def evolve_fund(fund: Fund | None, event: Event) -> Fund | None:
     """The fund after an event: its own facts by arithmetic, version, counter and lines as the event says."""
     if not isinstance(event, PoolEvent):
         return fund
-    figures = event.fund
-    return apply(fund or Fund(), event).model_copy(
-        update={
-            "version": figures.version,
-            "counter_fen": figures.counter,
-            "counter_limit_fen": figures.counter_limit,
-            "pause_line_fen": figures.pause_line,
-        }
+    said = event.fund
+    return apply(
+        fund or Fund(), event, version=said.version, counter_fen=said.counter, counter_limit_fen=said.counter_limit,
+        pause_line_fen=said.pause_line,
     )
 
 
-def apply(fund: Fund, event: PoolEvent) -> Fund:
-    """What an event does by itself to money, registers and queue; figures that need the scheme's rules stay."""
-    changed = _registers(_money(fund, event), event)
-    short_fen = max(0, changed.instructed_fen + changed.unallocated_fen - changed.cash_fen)
-    if not (isinstance(event, IncomeBooked) and event.amount < 0):
-        short_fen = min(short_fen, changed.shortfall_fen)
-    return changed.model_copy(update={"shortfall_fen": short_fen, "queue": queue_after(fund.queue, event)})
+def apply(fund: Fund, event: PoolEvent, **said: int | None) -> Fund:
+    """What an event does by itself to money, registers and queue; ``said`` are figures that need the scheme's rules."""
+    after = fund.but(**_changes(fund, event), **said)
+    loss = isinstance(event, IncomeBooked) and event.amount < 0
+    if not loss and not fund.shortfall_fen:
+        return after
+    short_fen = max(0, after.instructed_fen + after.unallocated_fen - after.cash_fen)
+    return after.but(shortfall_fen=short_fen if loss else min(short_fen, after.shortfall_fen))
 
 
-def _add(fund: Fund, **amounts_fen: int) -> Fund:
-    return fund.model_copy(update={name: getattr(fund, name) + amount for name, amount in amounts_fen.items()})
-
-
-def _money(fund: Fund, event: PoolEvent) -> Fund:
+def _changes(fund: Fund, event: PoolEvent) -> dict[str, object]:
+    """The fields that an event changes; those that happen most stand first."""
     match event:
-        case CapitalInjected():
-            return _add(fund, cash_fen=event.amount)
-        case CompensationInstructed():
-            return _add(fund, instructed_fen=event.amount, gross_fen=event.amount, last_disbursement=1)
-        case SubsidyInstructed():
-            return _add(fund, instructed_fen=event.amount, subsidies_fen=event.amount, last_disbursement=1)
-        case FeeInstructed():
-            return _add(fund, instructed_fen=event.amount, fees_fen=event.amount, last_disbursement=1)
-        case CompensationSettled() | SubsidySettled() | FeeSettled():
-            return _add(fund, instructed_fen=-event.amount, cash_fen=-event.amount)
-        case DisbursementReturned():
-            total = {"compensation": "gross_fen", "subsidy": "subsidies_fen", "fee": "fees_fen"}[event.kind]
-            return _add(fund, instructed_fen=-event.amount, **{total: -event.amount})
-        case IncomeBooked():
-            return _add(fund, cash_fen=event.amount)
         case FundsBooked():
             return _received(fund, event)
+        case CompensationInstructed():
+            return _instructed(fund, event, "gross_fen")
+        case CompensationSettled() | SubsidySettled() | FeeSettled():
+            return _plus(fund, instructed_fen=-event.amount, cash_fen=-event.amount)
+        case CompensationHeld() | SubsidyReleased() | SubsidyHeld() | FeeHeld():
+            return {"queue": queue_after(fund.queue, event)}
+        case SubsidyInstructed():
+            return _instructed(fund, event, "subsidies_fen")
+        case FeeInstructed():
+            return _instructed(fund, event, "fees_fen")
+        case DisbursementReturned():
+            total = {"compensation": "gross_fen", "subsidy": "subsidies_fen", "fee": "fees_fen"}[event.kind]
+            back = _plus(fund, instructed_fen=-event.amount, **{total: -event.amount})
+            return {**back, "queue": queue_after(fund.queue, event)}
         case WriteOffBooked():
-            return _add(fund, written_off_fen=event.amount)
-    return fund
-
-
-def _received(fund: Fund, event: FundsBooked) -> Fund:
-    rest_fen = event.amount - event.applied
-    if event.purpose == "recovery":
-        fund = _add(fund, recovered_fen=event.applied)
-    elif event.purpose == "clawback":
-        fund = _add(fund, clawed_fen=event.applied)
-    return _add(fund, cash_fen=event.amount, unallocated_fen=rest_fen, written_off_fen=-event.reinstated)
-
-
-def _registers(fund: Fund, event: PoolEvent) -> Fund:
-    match event:
+            return _plus(fund, written_off_fen=event.amount)
         case PoolPaused():
-            return fund.model_copy(update={"state": "paused"})
+            return {"state": "paused"}
         case PoolResumed():
-            return fund.model_copy(update={"state": "active", "base_fen": fund.rebased_fen})
+            return {"state": "active", "base_fen": fund.rebased_fen, "queue": queue_after(fund.queue, event)}
+    return _registers(fund, event)
+
+
+def _registers(fund: Fund, event: PoolEvent) -> dict[str, object]:
+    match event:
         case CapitalInjected():
             others = tuple(source for source in fund.capital if source.name != event.source)
-            source = Source(name=event.source, amount_fen=fund.source_fen(event.source) + event.amount)
-            return fund.model_copy(update={"capital": (*others, source)})
+            source = made(Source, name=event.source, amount_fen=fund.source_fen(event.source) + event.amount)
+            return {**_plus(fund, cash_fen=event.amount), "capital": (*others, source)}
         case IncomeBooked():
-            year = int(event.period[:4])
-            before = fund.income_of(year)
-            after = IncomeYear(year=year, amount_fen=before.amount_fen + event.amount, custodian=event.by)
-            return fund.model_copy(update={"income": (*(one for one in fund.income if one.year != year), after)})
+            before = fund.income_of(int(event.period[:4]))
+            after = before.but(amount_fen=before.amount_fen + event.amount, custodian=event.by)
+            years = (*(one for one in fund.income if one.year != before.year), after)
+            return {**_plus(fund, cash_fen=event.amount), "income": years}
         case PayoutNoticeIssued():
-            notice = Notice(year=event.on.year, notice_no=event.notice_no)
-            return fund.model_copy(update={"notices": (*fund.notices, notice)})
+            notice = made(Notice, year=event.on.year, notice_no=event.notice_no)
+            return {"notices": (*fund.notices, notice), "queue": queue_after(fund.queue, event)}
         case FeeApproval():
-            approval = ApprovedFee(year=event.year, rate=event.rate, by=event.by)
-            return fund.model_copy(update={"fee_approvals": (*fund.fee_approvals, approval)})
+            approval = made(ApprovedFee, year=event.year, rate=event.rate, by=event.by)
+            return {"fee_approvals": (*fund.fee_approvals, approval)}
         case FeeReleased():
-            return fund.model_copy(update={"fee_years": (*fund.fee_years, event.year)})
-    return fund
+            return {"fee_years": (*fund.fee_years, event.year), "queue": queue_after(fund.queue, event)}
+    return {}
+
+
+def _plus(fund: Fund, **amounts_fen: int) -> dict[str, object]:
+    return {name: getattr(fund, name) + amount for name, amount in amounts_fen.items()}
+
+
+def _instructed(
+    fund: Fund, event: CompensationInstructed | SubsidyInstructed | FeeInstructed, total: str
+) -> dict[str, object]:
+    money = _plus(fund, instructed_fen=event.amount, last_disbursement=1, **{total: event.amount})
+    return {**money, "queue": queue_after(fund.queue, event)}
+
+
+def _received(fund: Fund, event: FundsBooked) -> dict[str, object]:
+    rest_fen = event.amount - event.applied
+    money = _plus(fund, cash_fen=event.amount, unallocated_fen=rest_fen, written_off_fen=-event.reinstated)
+    if event.purpose == "recovery":
+        money["recovered_fen"] = fund.recovered_fen + event.applied
+    elif event.purpose == "clawback":
+        money["clawed_fen"] = fund.clawed_fen + event.applied
+    return money

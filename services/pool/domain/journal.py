@@ -2,37 +2,44 @@
 
 from datetime import date
 
-from services.pool.domain.fund import Fund, apply, evolve_fund
+from services.pool.domain.fund import Fund, apply
+from services.pool.ledger import entries_of
 from services.pool.policy import PoolPolicy
+from shared.contracts.base import made
 from shared.contracts.pool import FundFigures, PoolEvent
 from shared.decisions import Accepted
 
+NOT_YET = FundFigures(
+    version=0, state="active", capital=0, balance=0, cash=0, instructed=0, compensated_gross=0, counter=0, pause_line=0,
+    resume_line=0, held_total=0, recovered=0, written_off=0, recoverable=0, income_total=0, subsidies_total=0,
+    fees_total=0, unallocated=0,
+)
+
 
 class Journal:
-    """A fund at work on one business date."""
+    """A fund at work on one business date.
+
+    ``figures`` is what an event is made with until ``add`` lets it happen and puts in the figures after it.
+    """
 
     def __init__(self, fund: Fund | None, policy: PoolPolicy, on: date) -> None:
         self.fund = fund or Fund()
         self.policy = policy
         self.on = on
+        self.figures = NOT_YET
         self.events: tuple[PoolEvent, ...] = ()
 
-    @property
-    def figures(self) -> FundFigures:
-        """The fund's figures as they stand."""
-        return figures_of(self.fund, self.policy)
-
     def add(self, event: PoolEvent) -> None:
-        """Let an event happen; its ``fund`` becomes the figures after it."""
-        after = apply(self.fund, event).model_copy(
-            update={
-                "version": self.fund.version + 1,
-                "counter_limit_fen": counter_limit_fen(self.fund, self.policy),
-            }
+        """Let an event happen: it gets its posting (pool.ledger), and its ``fund`` becomes the figures after it."""
+        before, policy = self.fund, self.policy
+        after = apply(
+            before, event, version=before.version + 1, counter_limit_fen=counter_limit_fen(before, policy),
+            pause_line_fen=policy.pause_line_fen,
         )
-        happened = event.model_copy(update={"fund": figures_of(after, self.policy)})
-        self.fund = evolve_fund(self.fund, happened) or self.fund
-        self.events = (*self.events, happened)
+        self.figures = figures_of(after, policy)
+        counter = self.figures.counter
+        self.fund = after if after.counter_fen == counter else after.but(counter_fen=counter)
+        self.events = (*self.events, event.but(fund=self.figures, entries=entries_of(event)))
 
     def accepted(self, **result: object) -> Accepted:
         """All that happened, as the decision's answer."""
@@ -65,12 +72,16 @@ def counter_limit_fen(fund: Fund, policy: PoolPolicy) -> int | None:
 
 
 def figures_of(fund: Fund, policy: PoolPolicy) -> FundFigures:
-    """The fund's figures under the scheme's lines and measure."""
-    return FundFigures(
+    """The fund's figures under the scheme's lines and measure; an amount below zero would be a bug (pool.balance)."""
+    balance_fen = fund.available_fen
+    if min(balance_fen, fund.cash_fen, fund.instructed_fen, fund.unallocated_fen) < 0:
+        raise AssertionError(f"a fund's amount fell below zero: {fund}")
+    return made(
+        FundFigures,
         version=fund.version,
         state=fund.state,
         capital=fund.capital_fen,
-        balance=fund.available_fen,
+        balance=balance_fen,
         cash=fund.cash_fen,
         instructed=fund.instructed_fen,
         compensated_gross=fund.gross_fen,

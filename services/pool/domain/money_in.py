@@ -7,12 +7,14 @@ from services.pool.domain.fund import Fund
 from services.pool.domain.journal import Journal
 from services.pool.domain.payout import advance
 from services.pool.policy import PoolPolicy
-from shared.contracts.base import Event, Message, Shape
+from shared.contracts.base import Event, Message, Shape, made
 from shared.contracts.commands import InjectCapital
 from shared.contracts.partners import FundsReceived, IncomeCredited
 from shared.contracts.pool import CapitalInjected, FundsBooked, IncomeBooked
 from shared.decisions import Accepted, Decision, Refusal
 from shared.money import format_yuan
+
+BOOKINGS = (FundsBooked, CapitalInjected, IncomeBooked)
 
 
 class BankRef(Shape):
@@ -24,13 +26,13 @@ class BankRef(Shape):
 
 def bank_ref_keys(event: Event) -> tuple[str, ...]:
     """The bank reference that an event books."""
-    return (event.bank_ref,) if isinstance(event, CapitalInjected | FundsBooked | IncomeBooked) else ()
+    return (event.bank_ref,) if isinstance(event, BOOKINGS) else ()
 
 
 def evolve_bank_ref(known: BankRef | None, event: Event) -> BankRef | None:
     """A bank reference after an event."""
-    if isinstance(event, CapitalInjected | FundsBooked | IncomeBooked):
-        return BankRef(bank_ref=event.bank_ref, fact=fact_of(event))
+    if isinstance(event, BOOKINGS):
+        return made(BankRef, bank_ref=event.bank_ref, fact=fact_of(event))
     return known
 
 
@@ -62,9 +64,9 @@ def decide_capital(
     if before + command.amount > approved:
         return Refusal("pool.capital", "amount", {**figures, "room": format_yuan(approved - before)})
     journal.add(
-        CapitalInjected(
-            on=today, fund=journal.figures, why=policy.why("pool.capital", **figures), source=command.source,
-            amount=command.amount, bank_ref=command.bank_ref,
+        made(
+            CapitalInjected, on=today, fund=journal.figures, why=policy.why("pool.capital", **figures),
+            source=command.source, amount=command.amount, bank_ref=command.bank_ref,
         )
     )
     advance(journal)
@@ -110,6 +112,7 @@ def decide_funds(
 
 def _booked(journal: Journal, compensation: Compensation | None, received: FundsReceived) -> FundsBooked:
     other = received.purpose == "other"
+    loan = None if other else compensation
     open_fen = compensation.open_fen if compensation else 0
     applied = received.amount if other else min(received.amount, open_fen)
     kept = compensation.recoverable_fen if compensation else 0
@@ -117,11 +120,12 @@ def _booked(journal: Journal, compensation: Compensation | None, received: Funds
         "clawback.full" if received.purpose == "clawback" else "pool.custodian",
         received=format_yuan(received.amount), applied=format_yuan(applied), open=format_yuan(open_fen),
     )
-    return FundsBooked(
-        on=journal.on, fund=journal.figures, why=why, purpose=received.purpose, loan_no=received.loan_no or "",
-        uscc=compensation.uscc if compensation and not other else "", amount=received.amount, applied=applied,
-        bank_ref=received.bank_ref, received_on=received.received_on,
-        reinstated=0 if other else max(0, applied - kept),
+    return made(
+        FundsBooked, on=journal.on, fund=journal.figures, why=why, purpose=received.purpose,
+        loan_no=received.loan_no or "", uscc=loan.uscc if loan else "",
+        amount=received.amount, applied=applied, bank_ref=received.bank_ref, received_on=received.received_on,
+        reinstated=0 if other else max(0, applied - kept), payee=loan.payee if loan else "",
+        recommender=loan.recommender if loan else "",
     )
 
 
@@ -143,9 +147,10 @@ def decide_income(
     if journal.fund.cash_fen + credited.amount < 0:
         return Refusal("pool.income", "cash", figures)
     journal.add(
-        IncomeBooked(
-            on=today, fund=journal.figures, why=policy.why("pool.income", **figures), amount=credited.amount,
-            period=credited.period, bank_ref=credited.bank_ref, loss=credited.amount < 0, by=sender,
+        made(
+            IncomeBooked, on=today, fund=journal.figures, why=policy.why("pool.income", **figures),
+            amount=credited.amount, period=credited.period, bank_ref=credited.bank_ref, loss=credited.amount < 0,
+            by=sender,
         )
     )
     advance(journal)

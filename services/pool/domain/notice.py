@@ -7,7 +7,7 @@ from services.pool.domain.fund import Fund
 from services.pool.domain.journal import Journal
 from services.pool.domain.payout import advance
 from services.pool.policy import PoolPolicy
-from shared.contracts.base import Day, Event, Shape
+from shared.contracts.base import Day, Event, Shape, made
 from shared.contracts.commands import IssuePayoutNotice
 from shared.contracts.pool import ApprovalRecorded, PayoutNoticeIssued, ReleasedItem
 from shared.contracts.review import CompensationApproved, CompensationItem
@@ -48,10 +48,10 @@ def evolve_approval(approval: Approval | None, event: Event) -> Approval | None:
     match event:
         case ApprovalRecorded():
             before = approval.waiting if approval else ()
-            consent = Consent(consented_on=event.consented_on, items=event.items)
-            return Approval(half=event.half, waiting=(*before, consent))
+            consent = made(Consent, consented_on=event.consented_on, items=event.items)
+            return made(Approval, half=event.half, waiting=(*before, consent))
         case PayoutNoticeIssued() if approval:
-            return approval.model_copy(update={"waiting": ()})
+            return approval.but(waiting=())
     return approval
 
 
@@ -72,9 +72,9 @@ def decide_approval(
     journal = Journal(fund, policy, today)
     why = policy.why("batch.consent", document_no=approved.document_no, items=str(len(fresh)))
     journal.add(
-        ApprovalRecorded(
-            on=today, fund=journal.figures, why=why, half=approved.half, consented_on=approved.consented_on,
-            items=tuple(fresh.values()), skipped=skipped,
+        made(
+            ApprovalRecorded, on=today, fund=journal.figures, why=why, half=approved.half,
+            consented_on=approved.consented_on, items=tuple(fresh.values()), skipped=skipped,
         )
     )
     return journal.accepted()
@@ -100,9 +100,9 @@ def decide_notice(
         return Refusal("pool.notice", "nothing")
     why = policy.why("pool.notice", year=str(today.year), before=str(len(notices)), items=str(len(items)))
     journal.add(
-        PayoutNoticeIssued(
-            on=today, fund=journal.figures, why=why, notice_no=command.notice_no, reason=reason, items=items,
-            returned=returned,
+        made(
+            PayoutNoticeIssued, on=today, fund=journal.figures, why=why, notice_no=command.notice_no, reason=reason,
+            items=items, returned=returned,
         )
     )
     advance(journal)
@@ -113,7 +113,7 @@ def released(approvals: Sequence[Approval]) -> tuple[ReleasedItem, ...]:
     """All waiting compensations in payout order: consent date, then the order of the consent (batch.consent)."""
     consents = [(each.consented_on, approval.half, each) for approval in approvals for each in approval.waiting]
     return tuple(
-        ReleasedItem(half=half, **item.__dict__)
+        made(ReleasedItem, half=half, **item.__dict__)
         for _, half, consent in sorted(consents, key=lambda one: one[:2])
         for item in consent.items
     )

@@ -5,7 +5,7 @@ from services.pool.domain.fund import Fund
 from services.pool.domain.journal import Journal, counter_fen, rebased_counter_fen, signed_counter_fen
 from services.pool.domain.queue import QueueItem
 from services.pool.policy import PoolPolicy
-from shared.contracts.base import Why
+from shared.contracts.base import Why, made
 from shared.contracts.pool import CompensationHeld, FeeHeld, HoldReason, PoolEvent, PoolPaused, PoolResumed, SubsidyHeld
 from shared.money import format_yuan
 
@@ -68,8 +68,10 @@ def next_payable(fund: Fund, policy: PoolPolicy) -> QueueItem | None:
     """
     if fund.available_fen <= 0:
         return None
-    waiting = (q for q in fund.queue if not q.returned and not is_stopped(fund, q, policy))
-    return next(waiting, None)
+    for queued in fund.queue:
+        if not queued.returned and not is_stopped(fund, queued, policy):
+            return queued
+    return None
 
 
 def is_stopped(fund: Fund, queued: QueueItem, policy: PoolPolicy) -> bool:
@@ -114,16 +116,16 @@ def _pay(journal: Journal, queued: QueueItem) -> None:
     at_line = crossing and amount in (0, room_fen(fund, policy))
     if amount:
         journal.add(instruction(journal, queued, amount, _why_paid(fund, queued, amount, policy)))
-        queued = queued.model_copy(update={"remaining_fen": queued.remaining_fen - amount})
+        queued = queued.but(remaining_fen=queued.remaining_fen - amount)
     if at_line:
         journal.add(_held(journal, queued, "line"))
         _pause(journal)
 
 
 def _pause(journal: Journal) -> None:
-    counter, line = journal.figures.counter, journal.policy.pause_line_fen
+    counter, line = counter_fen(journal.fund, journal.policy), journal.policy.pause_line_fen
     why = journal.policy.why("pool.pause", counter=format_yuan(counter), line=format_yuan(line))
-    journal.add(PoolPaused(on=journal.on, fund=journal.figures, why=why, counter=counter, line=line))
+    journal.add(made(PoolPaused, on=journal.on, fund=journal.figures, why=why, counter=counter, line=line))
 
 
 def _resume(journal: Journal) -> None:
@@ -133,8 +135,9 @@ def _resume(journal: Journal) -> None:
         "pool.resume", balance=format_yuan(fund.available_fen), line=format_yuan(line), counter=format_yuan(counter)
     )
     journal.add(
-        PoolResumed(
-            on=journal.on, fund=journal.figures, why=why, balance=fund.available_fen, line=line, counter=counter
+        made(
+            PoolResumed, on=journal.on, fund=journal.figures, why=why, balance=fund.available_fen, line=line,
+            counter=counter,
         )
     )
 
@@ -155,13 +158,13 @@ def _held(journal: Journal, queued: QueueItem, reason: HoldReason) -> PoolEvent:
     why = journal.policy.why(HOLD_RULES[reason], **figures)
     on, fund = journal.on, journal.figures
     if item.kind == "compensation":
-        return CompensationHeld(
-            on=on, fund=fund, why=why, uscc=item.uscc, loan_no=item.loan_no, amount=amount, reason=reason,
-            approved=item.approved,
+        return made(
+            CompensationHeld, on=on, fund=fund, why=why, uscc=item.uscc, loan_no=item.loan_no, amount=amount,
+            reason=reason, approved=item.approved,
         )
     if item.kind == "subsidy":
-        return SubsidyHeld(
-            on=on, fund=fund, why=why, uscc=item.uscc, loan_no=item.loan_no, policy_no=item.policy_no,
+        return made(
+            SubsidyHeld, on=on, fund=fund, why=why, uscc=item.uscc, loan_no=item.loan_no, policy_no=item.policy_no,
             amount=amount, reason=reason,
         )
-    return FeeHeld(on=on, fund=fund, why=why, year=item.year or 0, amount=amount, reason=reason)
+    return made(FeeHeld, on=on, fund=fund, why=why, year=item.year or 0, amount=amount, reason=reason)

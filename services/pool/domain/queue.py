@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from shared.contracts.base import Shape
+from shared.contracts.base import Shape, made
 from shared.contracts.pool import (
     CompensationHeld,
     CompensationInstructed,
@@ -71,8 +71,8 @@ def queue_after(queue: Queue, event: PoolEvent) -> Queue:
 
 def compensation_of(item: ReleasedItem) -> PayoutItem:
     """What a released compensation owes, and to whom."""
-    return PayoutItem(
-        kind="compensation", payee=item.payee, approved=item.amount, uscc=item.uscc, loan_no=item.loan_no,
+    return made(
+        PayoutItem, kind="compensation", payee=item.payee, approved=item.amount, uscc=item.uscc, loan_no=item.loan_no,
         lender=item.lender, guarantor=item.guarantor, guarantor_share=item.guarantor_share,
         recommender=item.recommender, verified_principal=item.verified_principal, ratio=item.ratio,
     )
@@ -80,19 +80,19 @@ def compensation_of(item: ReleasedItem) -> PayoutItem:
 
 def subsidy_of(event: SubsidyReleased) -> PayoutItem:
     """What a released subsidy owes: to the enterprise itself (pool.subsidy, 二(五)3)."""
-    return PayoutItem(
-        kind="subsidy", payee=event.uscc, approved=event.amount, uscc=event.uscc, loan_no=event.loan_no,
+    return made(
+        PayoutItem, kind="subsidy", payee=event.uscc, approved=event.amount, uscc=event.uscc, loan_no=event.loan_no,
         policy_no=event.policy_no,
     )
 
 
 def fee_of(event: FeeReleased) -> PayoutItem:
     """What a released fee owes: to the custodian that earned the year's income (pool.fee, 二(二)2)."""
-    return PayoutItem(kind="fee", payee=event.payee, approved=event.amount, year=event.year)
+    return made(PayoutItem, kind="fee", payee=event.payee, approved=event.amount, year=event.year)
 
 
 def _joining(*items: PayoutItem) -> Queue:
-    return tuple(QueueItem(item=item, remaining_fen=item.approved) for item in items if item.approved)
+    return tuple(made(QueueItem, item=item, remaining_fen=item.approved) for item in items if item.approved)
 
 
 def _each(queue: Queue, place: tuple[ItemKind, str], change: Callable[[QueueItem], QueueItem]) -> Queue:
@@ -100,25 +100,25 @@ def _each(queue: Queue, place: tuple[ItemKind, str], change: Callable[[QueueItem
 
 
 def _paid(queue: Queue, place: tuple[ItemKind, str], amount_fen: int) -> Queue:
-    after = _each(queue, place, lambda q: q.model_copy(update={"remaining_fen": q.remaining_fen - amount_fen}))
+    after = _each(queue, place, lambda q: q.but(remaining_fen=q.remaining_fen - amount_fen))
     return tuple(queued for queued in after if queued.remaining_fen)
 
 
 def _marked(queue: Queue, place: tuple[ItemKind, str], amount_fen: int, reason: HoldReason) -> Queue:
-    return _each(queue, place, lambda q: q.model_copy(update={"held_fen": amount_fen, "reason": reason}))
+    return _each(queue, place, lambda q: q.but(held_fen=amount_fen, reason=reason))
 
 
 def _returned(queue: Queue, item: PayoutItem, amount_fen: int) -> Queue:
     """The returned amount at the head, with what of the same item still waited: it would come back all the same."""
-    head = QueueItem(item=item, remaining_fen=amount_fen, returned=True)
+    head = made(QueueItem, item=item, remaining_fen=amount_fen, returned=True)
     waiting_fen = sum(queued.remaining_fen for queued in queue if queued.place == head.place)
-    head = head.model_copy(update={"remaining_fen": amount_fen + waiting_fen})
+    head = head.but(remaining_fen=amount_fen + waiting_fen)
     return (head, *(queued for queued in queue if queued.place != head.place))
 
 
 def _with_returns_free(queue: Queue) -> Queue:
-    return tuple(queued.model_copy(update={"returned": False}) if queued.returned else queued for queued in queue)
+    return tuple(queued.but(returned=False) if queued.returned else queued for queued in queue)
 
 
 def _without_line(queued: QueueItem) -> QueueItem:
-    return queued.model_copy(update={"reason": None}) if queued.reason == "line" else queued
+    return queued.but(reason=None) if queued.reason == "line" else queued

@@ -7,6 +7,7 @@ from services.pool.domain.fund import Fund
 from services.pool.domain.journal import Journal
 from services.pool.policy import PoolPolicy
 from shared.calendar import half_end
+from shared.contracts.base import made
 from shared.contracts.commands import FileReport
 from shared.contracts.partners import StatementIssued
 from shared.contracts.pool import ReportFiled, StatementMismatch, StatementReconciled
@@ -35,8 +36,9 @@ def decide_statement(
     )
     outcome = StatementReconciled if ledger_fen == issued.balance else StatementMismatch
     journal.add(
-        outcome(
-            on=today, fund=journal.figures, why=why, as_of=issued.as_of, ledger=ledger_fen, statement=issued.balance
+        made(
+            outcome, on=today, fund=journal.figures, why=why, as_of=issued.as_of, ledger=ledger_fen,
+            statement=issued.balance,
         )
     )
     return journal.accepted()
@@ -52,7 +54,8 @@ def decide_report(command: FileReport, sender: str, sender_kind: str, policy: Po
     if half_end(half) > today:
         return Refusal("obligations", "early", {"period": command.period, "today": str(today)})
     why = policy.why("obligations", kind=command.kind, period=command.period)
-    filed = ReportFiled(
-        kind=command.kind, period=command.period, by=sender, filed_on=today, document=command.document, why=why
+    filed = made(
+        ReportFiled, kind=command.kind, period=command.period, by=sender, filed_on=today, document=command.document,
+        why=why,
     )
     return Accepted((filed,))

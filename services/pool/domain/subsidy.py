@@ -6,7 +6,7 @@ from services.pool.domain.fund import Fund
 from services.pool.domain.journal import Journal
 from services.pool.domain.payout import advance
 from services.pool.policy import PoolPolicy
-from shared.contracts.base import Event, Shape
+from shared.contracts.base import Event, Shape, made
 from shared.contracts.pool import DisbursementReturned, SubsidyInstructed, SubsidyReleased
 from shared.contracts.review import SubsidyApproved
 from shared.decisions import Accepted, Decision
@@ -34,11 +34,11 @@ def evolve_subsidy(subsidy: Subsidy | None, event: Event) -> Subsidy | None:
     """A subsidy after an event."""
     match event:
         case SubsidyReleased():
-            return Subsidy(policy_no=event.policy_no, uscc=event.uscc, approved_fen=event.amount)
+            return made(Subsidy, policy_no=event.policy_no, uscc=event.uscc, approved_fen=event.amount)
         case SubsidyInstructed() if subsidy:
-            return subsidy.model_copy(update={"paid_fen": subsidy.paid_fen + event.amount})
+            return subsidy.but(paid_fen=subsidy.paid_fen + event.amount)
         case DisbursementReturned() if subsidy:
-            return subsidy.model_copy(update={"paid_fen": subsidy.paid_fen - event.amount})
+            return subsidy.but(paid_fen=subsidy.paid_fen - event.amount)
     return subsidy
 
 
@@ -50,9 +50,10 @@ def decide_subsidy(
         return Accepted(duplicate=True)
     journal = Journal(fund, policy, today)
     journal.add(
-        SubsidyReleased(
-            on=today, fund=journal.figures, why=policy.why("pool.subsidy", amount=format_yuan(approved.amount)),
-            uscc=approved.uscc, loan_no=approved.loan_no, policy_no=approved.policy_no, amount=approved.amount,
+        made(
+            SubsidyReleased, on=today, fund=journal.figures,
+            why=policy.why("pool.subsidy", amount=format_yuan(approved.amount)), uscc=approved.uscc,
+            loan_no=approved.loan_no, policy_no=approved.policy_no, amount=approved.amount,
         )
     )
     advance(journal)

@@ -4,12 +4,25 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from services.pool.tables import ENTRIES_BALANCED, ENTRIES_KEPT
-from shared.database import run_ddl
+from shared.database import keep_forever, run_ddl
 from shared.messaging.first_schema import create_core_tables
 
 revision = "0001"
 down_revision = None
+
+ENTRIES_KEPT = keep_forever("entries")
+ENTRIES_BALANCED = """
+create function entries_balanced() returns trigger language plpgsql as $$
+begin
+    if (select sum(amount_fen) from entries where scheme = new.scheme and event_id = new.event_id) <> 0 then
+        raise exception 'the entries of event % do not sum to zero', new.event_id using errcode = 'check_violation';
+    end if;
+    return null;
+end $$
+--
+create constraint trigger entries_balanced after insert on entries
+    deferrable initially deferred for each row execute function entries_balanced()
+"""
 
 
 def upgrade() -> None:

@@ -1,0 +1,27 @@
+"""What each figure of the books is called, in Chinese and in English."""
+
+WORDS = {
+    "opening_cash_fen": ("期初现金", "opening cash"),
+    "opening_fen": ("期初可用余额", "opening balance"),
+    "capital_fen": ("资金注入", "capital"),
+    "income_fen": ("增值收益", "income"),
+    "compensation_fen": ("代偿", "compensation"),
+    "subsidies_fen": ("保费补贴", "subsidies"),
+    "fees_fen": ("管理费", "fees"),
+    "recoveries_fen": ("追偿返还", "recoveries"),
+    "clawbacks_fen": ("收回", "clawbacks"),
+    "other_funds_fen": ("其他资金", "other funds"),
+    "write_offs_fen": ("核销（不动现金）", "write-offs (no cash moves)"),
+    "closing_fen": ("期末可用余额", "closing balance"),
+    "closing_cash_fen": ("期末现金", "closing cash"),
+    "day": ("日期", "day"),
+    "cash_fen": ("现金", "cash"),
+    "balance_fen": ("可用余额", "available"),
+    "institution": ("机构", "institution"),
+    "department": ("推荐单位", "department"),
+    "compensated_fen": ("代偿", "compensated"),
+    "returned_fen": ("退汇", "returned"),
+    "recovered_fen": ("追偿返还", "recovered"),
+    "clawed_back_fen": ("收回", "clawed back"),
+    "written_off_fen": ("核销", "written off"),
+}
