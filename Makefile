@@ -16,15 +16,13 @@ demo: .venv/runtime.stamp
 bench: .venv/runtime.stamp
 	$(BIN)/riskpool bench --save .bench/last.json $(if $(QUICK),--quick)
 
-# The browser's tests run beside the first of the others: they mostly wait. Theirs are printed last.
+# Three files at a time: on two cores most of them wait for servers and browsers.
 test: .venv/dev.stamp
-	@mkdir -p .pytest_cache; $(BIN)/pytest tests/browser >.pytest_cache/browser.log 2>&1 & browser=$$!; \
-	$(BIN)/pytest --ignore=tests/browser; result=$$?; \
-	wait $$browser || result=1; cat .pytest_cache/browser.log; exit $$result
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Builds the image, brings docker-compose.yml up in a container engine, plays a year through its published port.
 compose-test: .venv/dev.stamp
-	$(BIN)/pytest -m compose --durations=5 tests/compose
+	$(BIN)/pytest -m compose --timeout 900 --durations=5 tests/compose
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check

@@ -25,6 +25,11 @@ from shared.messaging import tables as core
 PASSWORD = "test"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The file that takes longest comes first, so that the others do not wait for it in the end."""
+    items.sort(key=lambda item: item.path.name != "test_scenarios.py")
+
+
 class Server:
     """A server process of the tests: `kill` is kill -9, `start` after it finds the same data."""
 
