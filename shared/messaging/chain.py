@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 
 NOTHING = bytes(32)
@@ -28,6 +29,7 @@ def event_sha256(before: bytes, position: int, recorded_at: datetime, payload: s
     return sha256(before + f"{position} {moment(recorded_at)} ".encode() + payload.encode()).digest()
 
 
+@lru_cache(64)
 def moment(at: datetime) -> str:
     """A moment as whole microseconds since 1970: the same whatever time zone it is read in."""
     return str(round(at.timestamp() * 1_000_000))

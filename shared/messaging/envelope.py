@@ -1,6 +1,7 @@
 """CloudEvents 1.0 in structured JSON (contract.md section 2): what every message is wrapped in."""
 
 import os
+import random
 import re
 import time as _time
 from datetime import UTC, datetime
@@ -14,19 +15,25 @@ HEADERS = {"content-type": CONTENT_TYPE}
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _Attribute = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Needed = Annotated[_Attribute, Field(min_length=1)]
+_LOW = (1 << 62) - 1
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_id() -> str:
     """A UUIDv7 (RFC 9562): the first 48 bits are milliseconds, so ids sort by time."""
-    value = (_time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
-    text = f"{value & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62:032x}"
+    bits = _random.getrandbits(74)
+    text = f"{_time.time_ns() // 1_000_000 << 80 | 7 << 76 | bits >> 62 << 64 | 2 << 62 | bits & _LOW:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def event_json(attributes: dict[str, str], data: str) -> str:
-    """A CloudEvent as JSON text, of its attributes that are not empty and of ``data``, which is JSON already."""
-    told = ",".join([f'"{name}":{encode_basestring(value)}' for name, value in attributes.items() if value])
-    return f'{{{told},"data":{data}}}'
+def event_json(service: str, event_id: str, name: str, time: str, data: str, **others: str) -> str:
+    """A CloudEvent of a service as JSON text: ``data`` is JSON already, what is empty is left out."""
+    told = "".join([f',"{key}":{encode_basestring(value)}' for key, value in others.items() if value])
+    return (
+        f'{{"specversion":"1.0","id":"{event_id}","source":"/services/{service}","type":"{type_of(name)}",'
+        f'"time":"{time}","datacontenttype":"application/json"{told},"data":{data}}}'
+    )
 
 
 def printable(text: str, most: int) -> str:

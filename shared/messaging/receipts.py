@@ -1,12 +1,14 @@
 """Receipts: exactly one answer for every partner event (contract.md section 3)."""
 
 from datetime import datetime
+from json import JSONEncoder
 from typing import Literal
 
 from shared.contracts.base import Shape
-from shared.messaging.envelope import event_json, new_id, type_of
+from shared.messaging.envelope import event_json, new_id
 from shared.messaging.unit_of_work import RECEIPTS, Announcement, Transaction
 
+_JSON = JSONEncoder(ensure_ascii=False).encode
 Outcome = Literal["accepted", "refused", "duplicate", "unreadable"]
 
 
@@ -25,17 +27,9 @@ def announce_receipt(
 ) -> None:
     """Put a receipt into the outbox, for that institution only."""
     event_id = new_id()
-    attributes = {
-        "specversion": "1.0",
-        "id": event_id,
-        "source": f"/services/{transaction.service}",
-        "type": type_of("Receipt"),
-        "subject": receipt.event_id,
-        "time": receipt.at.isoformat(),
-        "datacontenttype": "application/json",
-        "scheme": scheme,
-        "causationid": receipt.event_id,
-    }
-    payload = event_json(attributes, receipt.model_dump_json(exclude_none=True))
+    time = receipt.at.isoformat()
+    data = _JSON({key: value for key, value in {**receipt.__dict__, "at": time}.items() if value is not None})
+    of = {"subject": receipt.event_id, "scheme": scheme, "causationid": receipt.event_id}
+    payload = event_json(transaction.service, event_id, "Receipt", time, data, **of)
     subject = f"receipts.{institution}.{scheme}.{event_name}"
     transaction.announcements.append(Announcement(event_id, scheme, RECEIPTS, subject, "Receipt", payload))

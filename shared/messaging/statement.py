@@ -1,5 +1,7 @@
 """One SQL statement for everything that a batch changes: a common table expression for each table, rows as arrays."""
 
+import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +35,7 @@ def fence(heads: dict[str, Head]) -> Part:
     return Part("fence", _FENCE, rows)
 
 
+_ARRAY = re.compile(r"\{\}::(\w+)\[\]")
 _known: dict[tuple[str, ...], str] = {}
 
 
@@ -41,19 +44,34 @@ async def write(connection: AsyncConnection, parts: Sequence[Part]) -> None:
     parts = [part for part in parts if part.rows]
     if not parts:
         return
-    key = tuple(part.name for part in parts)
-    sql = _known.get(key) or _known.setdefault(key, _sql(parts))
-    arguments: list[Any] = [list(column) for part in parts for column in zip(*part.rows, strict=True)]
+    arguments: list[Any] = []
+    columns: list[str] = []
+    for part in parts:
+        for kind, column in zip(_ARRAY.findall(part.sql), zip(*part.rows, strict=True), strict=True):
+            sql, sent = _packed(kind, column)
+            columns.append(sql)
+            arguments += sent
+    key = (*(part.name for part in parts), *columns)
+    statement = _known.get(key) or _known.setdefault(key, _sql(parts, columns))
     if parts[0].name == "fence":
         arguments.append(len(parts[0].rows))
-    await connection.exec_driver_sql(sql, tuple(arguments))
+    await connection.exec_driver_sql(statement, tuple(arguments))
 
 
-def _sql(parts: Sequence[Part]) -> str:
-    number, texts = 1, []
-    for part in parts:
-        count = part.sql.count("{}")
-        texts.append(f"{part.name} as ({part.sql.format(*(f'${n}' for n in range(number, number + count)))})")
-        number += count
-    fenced = f"fenced((select count(*) from fence), ${number}::bigint)" if parts[0].name == "fence" else "true"
-    return f"with {', '.join(texts)} select {fenced}"
+def _packed(kind: str, column: tuple[Any, ...]) -> tuple[str, list[Any]]:
+    """A column's SQL with a ``{}`` for each argument, and those: the driver is quicker with one text than with many."""
+    if kind == "text" and None not in column:
+        joined = "\x1f".join(column)
+        if joined and joined.count("\x1f") == len(column) - 1:
+            return "string_to_array({}::text, E'\\x1f')", [joined]
+    if kind == "timestamptz" and column.count(column[0]) == len(column):
+        return "array_fill({}::timestamptz, array[{}::int])", [column[0], len(column)]
+    return f"{{}}::{kind}[]", [list(column)]
+
+
+def _sql(parts: Sequence[Part], columns: Sequence[str]) -> str:
+    given = iter(columns)
+    texts = [f"{part.name} as ({_ARRAY.sub(lambda _: next(given), part.sql)})" for part in parts]
+    fenced = "fenced((select count(*) from fence), {}::bigint)" if parts[0].name == "fence" else "true"
+    numbers = itertools.count(1)
+    return re.sub(r"\{\}", lambda _: f"${next(numbers)}", f"with {', '.join(texts)} select {fenced}")

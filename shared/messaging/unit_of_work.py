@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
-from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Select, Text, cast, select
@@ -229,11 +228,6 @@ class UnitOfWork:
         await self.transaction.flush()
         return self.transaction.connection
 
-    @cached_property
-    def time(self) -> str:
-        """``now`` as it stands in envelopes."""
-        return self.now.isoformat()
-
     @property
     def today(self) -> date:
         """The business date of this message."""
@@ -257,26 +251,24 @@ class UnitOfWork:
 
     async def record(self, events: Iterable[Event]) -> list[dict[str, str]]:
         """Evolve the state by these events and announce them; returns their ids and types, in order."""
-        recorded = []
+        recorded, time = [], self.now.isoformat()
         for event in events:
             name = type(event).__name__
             event_id = new_id()
             await self.transaction.evolve(self.scheme.id, event)
-            attributes = {
-                "specversion": "1.0",
-                "id": event_id,
-                "source": f"/services/{self.transaction.service}",
-                "type": type_of(name),
-                "subject": event.about,
-                "time": self.time,
-                "datacontenttype": "application/json",
-                "scheme": self.scheme.id,
-                "correlationid": event.case or self.correlation_id or event.about,
-                "causationid": self.message_id,
-                "schemeversion": self.scheme.version,
-                "traceparent": self.traceparent or "",
-            }
-            payload = event_json(attributes, event.json_data())
+            payload = event_json(
+                self.transaction.service,
+                event_id,
+                name,
+                time,
+                event.json_data(),
+                subject=event.about,
+                scheme=self.scheme.id,
+                correlationid=event.case or self.correlation_id or event.about,
+                causationid=self.message_id,
+                schemeversion=self.scheme.version,
+                traceparent=self.traceparent or "",
+            )
             if len(payload) > MOST_BYTES // 4 and len(payload.encode()) > MOST_BYTES:
                 raise ValueError(f"{name} is too large for the bus: {len(payload)} characters")
             subject = f"events.{self.scheme.id}.{self.transaction.service}.{name}"

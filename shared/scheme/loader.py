@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.contracts.base import Finding, OrganisationKind, Why
+from shared.contracts.base import Finding, OrganisationKind, Why, made
 from shared.scheme.allowed import Entry, problems_of_settings
 from shared.scheme.size import DIRECTORY as SIZE_STANDARDS
 
@@ -77,7 +77,7 @@ class Policy(BaseModel):
 
     def why(self, rule: str, **figures: str) -> Why:
         """Why a decision is as it is: the rule with its clause in this scheme and the figures it used."""
-        return Why(rule=rule, clause=self.clauses.get(rule, ""), figures=figures)
+        return made(Why, rule=rule, clause=self.clauses.get(rule, ""), figures=figures)
 
     def finding(self, rule: str, result: str, **figures: str) -> Finding:
         """The outcome of one rule checked: ``pass``, ``fail``, ``waived`` or ``flag``."""
@@ -182,36 +182,36 @@ def _resolve(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _parts(section: str, table: Mapping[str, Any], cls: type[Part], allowed: str) -> tuple[dict[str, Part], list[str]]:
-    made: dict[str, Part] = {}
+    read: dict[str, Part] = {}
     problems = []
     for key, entry in table.items():
         try:
-            made[key] = cls.model_validate({"id": key, **entry} if isinstance(entry, dict) else entry)
+            read[key] = cls.model_validate({"id": key, **entry} if isinstance(entry, dict) else entry)
         except ValidationError as error:
             said = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'entry'}: {e['msg']}" for e in error.errors())
             problems.append(f"{section}.{key}: {said}; allowed: {allowed}")
-    return made, problems
+    return read, problems
 
 
 def _organisations(table: Mapping[str, Any]) -> tuple[dict[str, Organisation], list[str]]:
-    made, problems = _parts("organisations", table, Organisation, f"kind one of {', '.join(_KINDS)} and a name")
+    read, problems = _parts("organisations", table, Organisation, f"kind one of {', '.join(_KINDS)} and a name")
     for kind in ("drc", "finance", "government"):
-        ids = [one.id for one in made.values() if one.kind == kind]
+        ids = [one.id for one in read.values() if one.kind == kind]
         if ids != [kind]:
             problems.append(f"organisations: exactly one of kind {kind}, with the id {kind}, is needed; found {ids}")
     problems += [f"organisations.{one.id}: an institution comes by agreement, not here; allowed: {', '.join(_KINDS)}"
-                 for one in made.values() if one.kind not in _KINDS]
-    problems += [f"organisations.{key}: not an id; allowed: a-z, 0-9 and -" for key in made if not _ID.fullmatch(key)]
-    if not any(one.kind in ("department", "township") for one in made.values()):
+                 for one in read.values() if one.kind not in _KINDS]
+    problems += [f"organisations.{key}: not an id; allowed: a-z, 0-9 and -" for key in read if not _ID.fullmatch(key)]
+    if not any(one.kind in ("department", "township") for one in read.values()):
         problems.append("organisations: a department or township is needed, else nobody can refer")
-    return made, problems
+    return read, problems
 
 
 def _rules(table: Mapping[str, Any]) -> tuple[dict[str, Rule], list[str]]:
-    made, problems = _parts("rules", table, Rule, "clause, zh and en")
+    read, problems = _parts("rules", table, Rule, "clause, zh and en")
     needed = _read(SHIPPED / "yanqing.toml").get("rules", {})
     problems += [f"rules.{key}: missing; give its clause, zh and en" for key in needed if key not in table]
-    return made, problems
+    return read, problems
 
 
 def content_of(scheme: Scheme) -> dict[str, Any]:
