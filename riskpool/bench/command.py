@@ -21,7 +21,6 @@ from riskpool.supervisor import StackError
 if TYPE_CHECKING:
     from riskpool.bench.rounds import Result, Size
 
-TABLE_WIDTH = 116
 PROCESSES = ("gateway", "pool", "postgres", "nats")
 
 
@@ -83,9 +82,9 @@ def machine(result: "Result") -> dict[str, Any]:
 def _show(result: "Result", size: "Size") -> None:
     from riskpool.bench.rounds import ROWS
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=200)  # whole, also where it is kept in a file
     rounds = f"median of {size.rounds} rounds (lowest - highest)" if size.rounds > 1 else "one short round"
-    table = Table(title=f"riskpool bench: {rounds}", title_justify="left", box=MARKDOWN, width=TABLE_WIDTH)
+    table = Table(title=f"riskpool bench: {rounds}", title_justify="left", box=MARKDOWN)
     for heading in ("measured", "", "beside it", "", "ratio", "goal"):
         table.add_column(heading, justify="left" if heading else "right", no_wrap=True)
     for row in ROWS:
