@@ -17,6 +17,7 @@ import httpx
 import psutil
 
 from riskpool.account import account_for
+from riskpool.keys import Keys
 from riskpool.supervisor import Program, StackError
 
 OWNER = "riskpool"
@@ -32,10 +33,14 @@ _POSTGRES_SETTINGS = {
 
 
 class NatsServer:
-    """A nats-server with JetStream on loopback; its monitor answers on a port of its own."""
+    """A nats-server with JetStream on loopback; its monitor answers on a port of its own.
 
-    def __init__(self, directory: Path, log: Path, port: int, monitor_port: int) -> None:
+    With ``keys`` it lets in only who has an account (operator mode), without them everybody.
+    """
+
+    def __init__(self, directory: Path, log: Path, port: int, monitor_port: int, keys: Keys | None = None) -> None:
         self.directory, self.log, self.port, self.monitor_port = directory, log, port, monitor_port
+        self.keys = keys
         self.url = f"nats://127.0.0.1:{port}"
         self.monitor_url = f"http://127.0.0.1:{monitor_port}"
 
@@ -51,7 +56,7 @@ class NatsServer:
             "jetstream {\n"
             f"  store_dir: {json.dumps(str(self.directory / 'store'))}\n"
             "  sync_interval: always\n"
-            "}\n",
+            "}\n" + (self.keys.server_settings(str(self.directory / "accounts")) if self.keys else ""),
             encoding="utf-8",
         )
         return Program("nats", (_nats_binary(), "-c", str(configuration)), self.log)

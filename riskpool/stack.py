@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import httpx
 
+from riskpool.keys import OPERATIONS, Keys
 from riskpool.logs import follow, rotate, tail
 from riskpool.place import Place, process_entry
 from riskpool.servers import NatsServer, PostgresServer
@@ -42,6 +43,7 @@ class Stack:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.place = Place(data_dir)
+        self.keys = Keys(self.place.directory / "keys")
         self._migrated = self.place.directory / "migrated"
         self.clock = clock
         self.schemes = tuple(str(Path(name).absolute()) if Path(name).suffix else str(name) for name in schemes)
@@ -115,7 +117,8 @@ class Stack:
 
     def _prepare_servers(self) -> None:
         ports = self.ports
-        self.nats = NatsServer(self.place.directory / "nats", self._log("nats"), ports["nats"], ports["nats-monitor"])
+        nats = self.place.directory / "nats", self._log("nats"), ports["nats"], ports["nats-monitor"]
+        self.nats = NatsServer(*nats, keys=self.keys.make())
         self.postgres = PostgresServer(
             self.place.directory / "postgres", self._log("postgres"), ports["postgres"], self._passwords["owner"]
         )
@@ -171,7 +174,12 @@ class Stack:
     def _service(self, name: str) -> Program:
         application, port = f"services.{name}.app:app", str(self.ports[name])
         command = (sys.executable, "-m", "riskpool.serve", application, port, str(self._migrated))
-        environment = self._environment() | {"RISKPOOL_DATABASE_URL": self.database_url(name)}
+        environment = self._environment() | {
+            "RISKPOOL_DATABASE_URL": self.database_url(name),
+            "RISKPOOL_NATS_CREDENTIALS": str(self.keys.credentials(name)),
+        }
+        if name == "gateway":
+            environment["RISKPOOL_NATS_KEYS"] = str(self.keys.operator.parent)
         if name == "pool":
             environment.setdefault(SIGNING_KEY, os.environ.get(SIGNING_KEY) or str(self.place.signing_key()))
         return Program(name, command, self._log(name), cwd=self.place.directory, environment=environment)
@@ -232,6 +240,7 @@ class Stack:
             "pid": os.getpid(),
             "api_url": self.api_url,
             "nats_url": self.nats.url,
+            "nats_credentials": str(self.keys.credentials(OPERATIONS)),
             "nats_monitor_url": self.nats.monitor_url,
             "services": {name: f"http://127.0.0.1:{self.ports[name]}" for name in SERVICES},
             "databases": {name: self.database_url(name) for name in SERVICES},

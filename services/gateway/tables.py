@@ -57,6 +57,24 @@ tokens = Table(
     Column("revoked_at", DateTime(timezone=True)),
     comment="Bearer tokens of organisations: only their SHA-256 is kept.",
 )
+bus_credentials = Table(
+    "bus_credentials",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("scheme", Text, nullable=False),
+    Column("institution", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("signing_key", Text, nullable=False, unique=True),
+    Column("user_key", Text, nullable=False, unique=True),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("issued_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("issued_by", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+    Column("revoked_by", Text),
+    Index("bus_credentials_institution", "scheme", "institution"),
+    comment="Credentials for the bus: an account for each institution in a scheme, a signing key for each user of it.",
+)
 business_days = Table(
     "business_days",
     metadata,

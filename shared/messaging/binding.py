@@ -9,7 +9,7 @@ from faststream.nats.annotations import NatsMessage
 from nats.aio.msg import Msg
 
 from shared.messaging import natsfix
-from shared.messaging.bus import nats_url
+from shared.messaging.bus import access, nats_url
 from shared.messaging.provisioning import Consumer
 
 Take = Callable[[Sequence[Msg]], Awaitable[None]]
@@ -25,11 +25,11 @@ async def _as_it_came(message: Any) -> Any:
 class Binding:
     """FastStream's broker with the settings that messaging.md found to be safe."""
 
-    def __init__(self, name: str, closed: Callable[[], Awaitable[None]]):
+    def __init__(self, service: str, closed: Callable[[], Awaitable[None]]):
         natsfix.install()
         self.broker = NatsBroker(
             nats_url(),
-            name=name,
+            name=f"riskpool-{service}-consumers",
             logger=None,
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
@@ -38,6 +38,7 @@ class Binding:
             ping_interval=10,
             max_outstanding_pings=2,
             closed_cb=closed,
+            **access(service),
         )
 
     def consume(self, consumer: Consumer, take: Take) -> Any:

@@ -14,6 +14,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from shared.messaging.accounts import inbox_prefix
 from shared.messaging.envelope import HEADERS, type_of
 
 log = logging.getLogger("riskpool.bus")
@@ -41,8 +42,16 @@ def nats_url() -> str:
     return os.environ.get("RISKPOOL_NATS_URL", "nats://127.0.0.1:4222")
 
 
-async def connect(name: str, closed: Callable[[], Awaitable[None]] | None = None) -> Client:
-    """A connection that never gives up; waits for a server that is not there yet."""
+def access(service: str) -> dict[str, Any]:
+    """How a service connects: with the credentials of ``RISKPOOL_NATS_CREDENTIALS``, and an inbox of its own."""
+    file = os.environ.get("RISKPOOL_NATS_CREDENTIALS")
+    return {"inbox_prefix": inbox_prefix(service).encode(), **({"user_credentials": file} if file else {})}
+
+
+async def connect(
+    name: str, service: str, closed: Callable[[], Awaitable[None]] | None = None, **others: Any
+) -> Client:
+    """A connection that never gives up; waits for a server that is not there yet. ``others`` go before ``access``."""
 
     async def quiet(error: Exception) -> None:
         log.debug("nats", extra={"error": repr(error)[:200]})
@@ -59,6 +68,7 @@ async def connect(name: str, closed: Callable[[], Awaitable[None]] | None = None
                 connect_timeout=2,
                 ping_interval=10,
                 max_outstanding_pings=2,
+                **{**access(service), **others},
             )
         except (OSError, nats.errors.Error) as error:
             log.warning("waiting for NATS", extra={"error": repr(error)[:200]})

@@ -54,9 +54,10 @@ async def _lengths(service: "Service") -> dict[str, int]:
 
 
 async def _waiting(service: "Service", stream: str) -> dict[str, int]:
+    """Of the services' consumers: when a partner fetches its receipts is its own affair."""
     consumers = await service.bus.js.consumers_info(stream)
     return {
         f"{stream}/{info.name}": (info.num_pending or 0) + (info.num_ack_pending or 0)
         for info in consumers
-        if info.config.durable_name
+        if info.config.durable_name in (*SERVICES, "gateway")
     }

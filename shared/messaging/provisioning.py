@@ -1,15 +1,26 @@
 """Streams and consumers, made and compared in one place: a difference is never left silent."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+    SubjectTransform,
+)
 from nats.js.errors import NotFoundError
 
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS
 
 ACK_WAIT_SECONDS = 5.0  # a killed consumer's batch comes again; a copy of one still at work meets the inbox
 INGRESS_BYTES = 256 * 1024 * 1024
+_ACCOUNT = "account."
+_SAME = "{{wildcard(2)}}.{{wildcard(3)}}"
 
 
 def ingress_stream(institution: str) -> str:
@@ -17,13 +28,22 @@ def ingress_stream(institution: str) -> str:
     return f"PARTNER_{institution}"
 
 
-def stream_config(name: str, replicas: int = 1) -> StreamConfig:
-    """The one configuration of a stream: EVENTS, RECEIPTS or an institution's ingress stream."""
+def stream_config(name: str, accounts: Mapping[str, str] | None = None, replicas: int = 1) -> StreamConfig:
+    """The one configuration of a stream: EVENTS, RECEIPTS or an institution's ingress stream.
+
+    ``accounts`` are the institution's bus accounts by scheme. What comes through them carries the account's key, and is
+    stored under the institution's name, so that no consumer knows of accounts.
+    """
     subjects = {EVENTS: ["events.>"], RECEIPTS: ["receipts.>"]}
-    ingress = name not in subjects
+    ingress, institution = name not in subjects, name.removeprefix("PARTNER_")
+    through = sorted((accounts or {}).items())
+    own = [f"partners.{institution}.>", *(f"partners.{key}.{scheme}.*" for scheme, key in through)]
+    same = SubjectTransform(src="partners.*.*.*", dest=f"partners.{institution}.{_SAME}")
     return StreamConfig(
         name=name,
-        subjects=subjects.get(name, [f"partners.{name.removeprefix('PARTNER_')}.>"]),
+        subjects=subjects.get(name, own),
+        subject_transform=same if through else None,
+        metadata={f"{_ACCOUNT}{scheme}": key for scheme, key in through},
         storage=StorageType.FILE,
         retention=RetentionPolicy.LIMITS,
         discard=DiscardPolicy.NEW,
@@ -56,18 +76,30 @@ class Consumer:
         )
 
 
-async def ensure_stream(js: JetStreamContext, name: str) -> str:
-    """Make a stream, or set its configuration right; returns its creation time, which tells a new one from the old."""
-    wanted = stream_config(name)
+def accounts_of(config: StreamConfig) -> dict[str, str]:
+    """The bus accounts of an ingress stream's institution, by scheme."""
+    known = (config.metadata or {}).items()
+    return {name.removeprefix(_ACCOUNT): key for name, key in known if name.startswith(_ACCOUNT)}
+
+
+async def ensure_stream(js: JetStreamContext, name: str, accounts: Mapping[str, str] | None = None) -> str:
+    """Make a stream, or set its configuration right; returns its creation time, which tells a new one from the old.
+
+    The accounts of an ingress stream are the gateway's to say; without ``accounts`` they stay as they are.
+    """
     try:
         info = await js.stream_info(name)
+        wanted = stream_config(name, accounts_of(info.config) if accounts is None else accounts)
     except NotFoundError:
+        wanted = stream_config(name, accounts)
         info = await js.add_stream(wanted)
     fields = (
         "subjects", "storage", "retention", "discard", "max_bytes", "max_age", "duplicate_window", "num_replicas",
         "max_msgs", "max_msgs_per_subject", "max_msg_size", "no_ack", "republish", "subject_transform",
     )  # fmt: skip
-    if any(getattr(info.config, f) != getattr(wanted, f) for f in fields):
+    if any(getattr(info.config, f) != getattr(wanted, f) for f in fields) or (
+        accounts_of(info.config) != accounts_of(wanted)
+    ):
         info = await js.update_stream(wanted)
     return str(info.created)
 

@@ -140,9 +140,9 @@ class Service:
 
     async def _run(self) -> None:
         await self._register_schemes()
-        client = await connect(f"riskpool-{self.name}", self._closed)
+        client = await connect(f"riskpool-{self.name}", self.name, self._closed)
         self.bus = Bus(client)
-        binding = Binding(f"riskpool-{self.name}-consumers", self._closed)
+        binding = Binding(self.name, self._closed)
         dispatch = Dispatch(self)
         self.writer = Writer(self.engine, self.name, self.aggregates, self.rows)
         self.owners = Owners(self._dsn(), self.name, client, lambda request: self._as_owner(dispatch, request))

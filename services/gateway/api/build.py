@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from services.gateway.api import openapi, problems
+from services.gateway.api.bus_access import bus_access_routes
 from services.gateway.api.commands import command_routes
 from services.gateway.api.documents import document_routes
 from services.gateway.api.events import Feed, event_routes
@@ -16,6 +17,7 @@ from services.gateway.api.partner_intake import partner_routes
 from services.gateway.api.reports import report_routes
 from services.gateway.api.resources import resource_routes
 from services.gateway.api.shutdown import Closing
+from services.gateway.auth.bus_access import keep_telling
 from services.gateway.auth.own_pages import OwnPages
 from services.gateway.auth.settings import SignInSettings
 from services.gateway.business_days import keep_announcing
@@ -37,6 +39,7 @@ def build_api(app: FastAPI, service: Service) -> None:
     for router in (
         command_routes(service),
         partner_routes(service),
+        bus_access_routes(service),
         resource_routes(service),
         operation_routes(service),
         document_routes(service),
@@ -57,7 +60,7 @@ def _run_beside(app: FastAPI, service: Service, closing: Closing, feed: Feed) ->
     async def lifespan(application: Any) -> AsyncIterator[Any]:
         async with service_lifespan(application) as state:
             with closing.on_signals():
-                beside = (feed.watch(), Documents(service).keep_scanning(), keep_making(service))
+                beside = (feed.watch(), Documents(service).keep_scanning(), keep_making(service), keep_telling(service))
                 tasks = [asyncio.create_task(work) for work in beside]
                 if service.clock.mode == "server":
                     tasks.append(asyncio.create_task(keep_announcing(service)))

@@ -12,8 +12,10 @@ ROLES: Final = ("officer", "head", "auditor", "admin")
 KINDS: Final = (*AGENCIES, *INSTITUTIONS, OPERATOR)
 NO_AGREEMENT: Final = ""
 # Decisions that bind the fund or the government: an officer prepares them, a head takes them.
+BUS: Final = "bus.manage"
 HEADS_ONLY: Final = frozenset(
     {
+        BUS,
         "ApproveFee",
         "ApproveSubsidy",
         "ApproveWriteOff",
@@ -57,9 +59,10 @@ def _reading(kind: str) -> frozenset[str]:
 
 
 def _deciding(kind: str) -> frozenset[str]:
+    letting_in = {BUS} if kind == "drc" else set()
     commands = {name for name, command in COMMANDS.items() if kind in command.by}
     reported = {name for name, event in PARTNER_EVENTS.items() if kind in event.senders}
-    return frozenset(commands | reported | ({"documents.upload"} if kind in AGENCIES + INSTITUTIONS else set()))
+    return frozenset(commands | reported | letting_in | ({"documents.upload"} if kind in AGENCIES + INSTITUTIONS else set()))
 
 
 def _of_role(kind: str, role: str) -> frozenset[str]:

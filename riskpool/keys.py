@@ -1,0 +1,100 @@
+"""The keys of the bus, made once a deployment: the operator's, the accounts', and credentials for every service."""
+
+import json
+import os
+from pathlib import Path
+
+from riskpool.logs import open_private
+from riskpool.services import SERVICES
+from shared.messaging.accounts import FUND, FUND_EXPORTS, SIGNING, SYSTEM, gateway_may, service_may, system_may
+from shared.messaging.claims import (
+    ACCOUNT,
+    OPERATOR,
+    USER,
+    Key,
+    May,
+    account_claim,
+    credentials,
+    key_of,
+    new_key,
+    operator_claim,
+    user_claim,
+)
+
+ROOT = "operator-root.seed"
+OPERATIONS = "operations"
+
+
+class Keys:
+    """A directory of keys. ``operator-root.seed`` is needed only to make a new signing key: keep it elsewhere."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @property
+    def operator(self) -> Path:
+        """The seed that signs accounts; the gateway needs it to let partners in and out."""
+        return self.directory / "gateway" / SIGNING
+
+    def credentials(self, name: str) -> Path:
+        """What a service connects with; ``operations`` may do everything in the fund's account."""
+        return self.directory / name / f"{name}.creds"
+
+    @property
+    def system(self) -> Path:
+        """What the gateway changes partners' accounts with."""
+        return self.directory / "gateway" / SYSTEM
+
+    def make(self) -> "Keys":
+        """Make what is missing, and everybody's credentials anew, as this version would have them."""
+        operator = self._key(self.operator, OPERATOR)
+        fund, system = (self._key(self.directory / "accounts" / f"{name}.seed", ACCOUNT) for name in ("fund", "system"))
+        claim = self.directory / "operator.jwt"
+        if not claim.exists():
+            root = self._key(self.directory / ROOT, OPERATOR)
+            _write(claim, operator_claim(root, "riskpool", operator, system.public))
+        _write(self.operator.with_name(FUND), fund.public)
+        self._credentials(self.system, system, system_may())
+        for name in SERVICES:
+            self._credentials(self.credentials(name), fund, gateway_may() if name == "gateway" else service_may(name))
+        self._credentials(self.credentials(OPERATIONS), fund, May())
+        return self
+
+    def server_settings(self, accounts: str) -> str:
+        """The part of the server's configuration that turns accounts on; it keeps partners' claims in ``accounts``."""
+        operator, fund, system = (
+            key_of(_read(file))
+            for file in (self.operator, *(self.directory / "accounts" / f"{n}.seed" for n in ("fund", "system")))
+        )
+        claims = {
+            system.public: account_claim(operator, system.public, "system"),
+            fund.public: account_claim(operator, fund.public, "fund", exports=FUND_EXPORTS, storing=True),
+        }
+        preloaded = "\n".join(f"  {public}: {json.dumps(claim)}" for public, claim in claims.items())
+        return (
+            f"operator: {json.dumps(_read(self.directory / 'operator.jwt'))}\n"
+            f"system_account: {system.public}\n"
+            f'resolver {{ type: full, dir: {json.dumps(accounts)}, allow_delete: true, interval: "2m" }}\n'
+            f"resolver_preload {{\n{preloaded}\n}}\n"
+        )
+
+    def _key(self, file: Path, kind: int) -> Key:
+        if not file.exists():
+            _write(file, new_key(kind).seed)
+        return key_of(_read(file))
+
+    def _credentials(self, file: Path, account: Key, may: May) -> None:
+        user = new_key(USER)
+        _write(file, credentials(user_claim(account, user.public, file.stem, may), user))
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="ascii").strip()
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = file.with_name(file.name + ".new")
+    with os.fdopen(open_private(fresh), "w", encoding="ascii") as stream:
+        stream.write(text.rstrip("\n") + "\n")
+    fresh.replace(file)

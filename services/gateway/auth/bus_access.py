@@ -1,0 +1,208 @@
+"""Partners' access to the bus: an account in each scheme that an institution has an agreement in, and its credentials.
+
+The database says who may; the server is told, and told again whenever it says otherwise. Credentials are shown once.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import os
+import secrets
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+from sqlalchemy import Row, and_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.gateway.tables import bus_credentials, sanctions
+from shared.clock import Clock
+from shared.messaging.accounts import FUND, SIGNING, SYSTEM, partner_claim, partner_credentials
+from shared.messaging.bus import Bus, ServiceUnavailable, connect
+from shared.messaging.claims import ACCOUNT, key_of, new_key
+from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream, ingress_stream
+from shared.messaging.service import Service
+from shared.messaging.unit_of_work import RECEIPTS
+
+log = logging.getLogger("riskpool.partners")
+LOOK_SECONDS = 2.0
+ASK_SECONDS = 3.0
+MOST = 10
+
+
+class AccountsOff(Exception):
+    """The bus has no accounts here: RISKPOOL_NATS_KEYS is not set."""
+
+
+class TooMany(Exception):
+    """An institution has as many valid credentials as it may have."""
+
+
+def keys_directory() -> Path | None:
+    """The directory of ``RISKPOOL_NATS_KEYS``, None where the bus has no accounts."""
+    directory = os.environ.get("RISKPOOL_NATS_KEYS")
+    return Path(directory) if directory else None
+
+
+# -- what the database says ------------------------------------------------------------------------------------------
+
+
+async def issue(
+    connection: AsyncConnection, scheme: str, institution: str, by: str, note: str, expires_at: datetime | None
+) -> tuple[str, str]:
+    """New credentials of an institution in a scheme: their id and their text, which is kept nowhere."""
+    await connection.execute(text("select pg_advisory_xact_lock(hashtext(:about))"), {"about": f"{scheme}/{institution}"})
+    known = await credentials_of(connection, scheme, institution)
+    if sum(_is_valid(row, Clock.now()) for row in known) >= MOST:
+        raise TooMany
+    account = known[0].account if known else new_key(ACCOUNT).public
+    signing, identifier = new_key(ACCOUNT), secrets.token_hex(6)
+    expires = int(expires_at.timestamp()) if expires_at else None
+    user, told = partner_credentials(signing, account, scheme, f"{institution} {identifier}", expires)
+    row = {"id": identifier, "scheme": scheme, "institution": institution, "account": account, "user_key": user}
+    values = {"signing_key": signing.public, "note": note, "issued_by": by, "expires_at": expires_at}
+    await connection.execute(insert(bus_credentials).values(**row, **values))
+    return identifier, told
+
+
+async def revoke(
+    connection: AsyncConnection, scheme: str, institution: str, by: str, *, only: str = "", but: str = ""
+) -> list[str]:
+    """End an institution's credentials: all of them, ``only`` one or all ``but`` one; the ids of those ended."""
+    one = bus_credentials.c
+    ended = update(bus_credentials).where(
+        one.scheme == scheme, one.institution == institution, one.revoked_at.is_(None), one.id != but
+    )
+    if only:
+        ended = ended.where(one.id == only)
+    values = {"revoked_at": Clock.now(), "revoked_by": by}
+    return sorted((await connection.execute(ended.values(**values).returning(one.id))).scalars())
+
+
+async def credentials_of(
+    connection: AsyncConnection, scheme: str | None = None, institution: str | None = None
+) -> Sequence[Row[Any]]:
+    """What was issued, oldest first."""
+    one = bus_credentials.c
+    query = select(bus_credentials).order_by(one.scheme, one.institution, one.issued_at)
+    if scheme is not None:
+        query = query.where(one.scheme == scheme)
+    if institution is not None:
+        query = query.where(one.institution == institution)
+    return (await connection.execute(query)).all()
+
+
+async def end_with_agreements(connection: AsyncConnection) -> list[str]:
+    """End the credentials of institutions whose agreement was terminated."""
+    one = bus_credentials.c
+    ended = and_(
+        sanctions.c.scheme == one.scheme, sanctions.c.institution == one.institution,
+        sanctions.c.measure == "terminate",
+    )  # fmt: skip
+    query = select(one.scheme, one.institution).where(one.revoked_at.is_(None), ended).distinct()
+    found = []
+    for row in (await connection.execute(query)).all():
+        found += await revoke(connection, row.scheme, row.institution, "agreement terminated")
+    return found
+
+
+def _is_valid(row: Row[Any], now: datetime) -> bool:
+    return row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
+
+
+# -- what the bus is told --------------------------------------------------------------------------------------------
+
+
+class BusAccess:
+    """The gateway's hold on partners' accounts; ``tell`` makes the bus agree with the database."""
+
+    def __init__(self, directory: Path) -> None:
+        self._operator = key_of((directory / SIGNING).read_text(encoding="ascii").strip())
+        self._fund = (directory / FUND).read_text(encoding="ascii").strip()
+        self._credentials = str(directory / SYSTEM)
+        self._client: Client | None = None
+
+    @classmethod
+    def from_environment(cls) -> "BusAccess":
+        """That of ``RISKPOOL_NATS_KEYS``; AccountsOff without it."""
+        directory = keys_directory()
+        if directory is None:
+            raise AccountsOff
+        return cls(directory)
+
+    async def tell(self, bus: Bus, rows: Sequence[Row[Any]]) -> None:
+        """Let the server, ingress streams and receipts be as these rows say: all rows of the institutions they name.
+
+        ServiceUnavailable when the bus is away.
+        """
+        try:
+            accounts: dict[str, dict[str, str]] = defaultdict(dict)
+            for row in rows:
+                accounts[row.institution][row.scheme] = row.account
+            for institution, by_scheme in accounts.items():
+                await ensure_stream(bus.js, ingress_stream(institution), by_scheme)
+                for scheme, account in by_scheme.items():
+                    receipts = Consumer(RECEIPTS, account, (f"receipts.{institution}.{scheme}.>",))
+                    await ensure_consumer(bus.js, receipts)
+                    valid = [row for row in rows if row.account == account and _is_valid(row, Clock.now())]
+                    await self._account(account, scheme, institution, sorted(row.signing_key for row in valid))
+        except (nats.errors.Error, TimeoutError) as error:
+            raise ServiceUnavailable("the bus") from error
+
+    async def _account(self, account: str, scheme: str, institution: str, signing_keys: list[str]) -> None:
+        told = await self._ask(f"$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP", b"")
+        claim = partner_claim(self._operator, account, scheme, institution, self._fund, signing_keys)
+        if _content(told.decode()) == _content(claim):
+            return
+        answer = json.loads(await self._ask("$SYS.REQ.CLAIMS.UPDATE", claim.encode()))
+        if answer.get("error"):
+            raise ServiceUnavailable(f"the bus refuses an account: {answer['error']}")
+        log.info("account told", extra={"institution": institution, "scheme": scheme, "users": len(signing_keys)})
+
+    async def _ask(self, subject: str, body: bytes) -> bytes:
+        if self._client is None:
+            self._client = await connect("riskpool-gateway-partners", "gateway", user_credentials=self._credentials)
+        return bytes((await self._client.request(subject, body, timeout=ASK_SECONDS)).data)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._client is not None:
+            with contextlib.suppress(nats.errors.Error):
+                await self._client.close()
+
+
+def _content(claim: str) -> Any:
+    """What a claim grants, without when it was signed; None when it is none."""
+    parts = claim.split(".")
+    if len(parts) != 3:
+        return None
+    padded = parts[1] + "=" * (-len(parts[1]) % 4)
+    return json.loads(base64.urlsafe_b64decode(padded))["nats"]
+
+
+async def keep_telling(service: Service) -> None:
+    """Every few seconds: terminated agreements end access, and the bus agrees with the database; for ever."""
+    try:
+        access = BusAccess.from_environment()
+    except AccountsOff:
+        return
+    try:
+        while True:
+            try:
+                async with service.engine.begin() as connection:
+                    await end_with_agreements(connection)
+                    rows = await credentials_of(connection)
+                if hasattr(service, "bus"):
+                    await access.tell(service.bus, rows)
+            except Exception as error:
+                log.warning("not told", extra={"error": repr(error)[:300]})
+            await asyncio.sleep(LOOK_SECONDS)
+    finally:
+        await access.close()
