@@ -12,7 +12,7 @@ COPY shared /app/shared
 ENV PATH=/opt/riskpool/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app
 RUN python -m compileall -q riskpool services shared \
- && mkdir -m 0700 /documents && chown 10001:10001 /documents
+ && mkdir -m 0700 /documents /keys && chown 10001:10001 /documents /keys
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -14,6 +14,8 @@ COMMANDS = {
     "audit": "riskpool.audit:app",
     "scheme": "riskpool.scheme:app",
     "token": "riskpool.token:app",
+    "partner": "riskpool.partner:app",
+    "keys": "riskpool.keys:keys",
     "user": "riskpool.user:app",
     "gateway": "riskpool.rebuild:app",
     "report": "riskpool.report:app",

@@ -3,6 +3,9 @@
 import json
 import os
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from riskpool.logs import open_private
 from riskpool.services import SERVICES
@@ -98,3 +101,19 @@ def _write(file: Path, text: str) -> None:
     with os.fdopen(open_private(fresh), "w", encoding="ascii") as stream:
         stream.write(text.rstrip("\n") + "\n")
     fresh.replace(file)
+
+
+def keys(
+    directory: Annotated[Path, typer.Argument(help="Where the keys are kept; made when it is not there.")],
+    accounts: Annotated[str, typer.Option(help="Where the server keeps partners' accounts.")] = "/data/accounts",
+) -> None:
+    """Make what is missing of the bus's keys, and the server's part of its configuration, for one's own servers.
+
+    `server/accounts.conf` is for nats-server, each service's directory for that service alone.
+    """
+    made = Keys(directory).make()
+    settings = directory / "server" / "accounts.conf"
+    settings.parent.mkdir(mode=0o755, exist_ok=True)
+    settings.write_text(made.server_settings(accounts), encoding="ascii")
+    directory.chmod(0o711)
+    print(f"keys in {directory}; take {ROOT} to a safe place: it is needed only to change the operator's key")

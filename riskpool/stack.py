@@ -65,6 +65,11 @@ class Stack:
     def nats_url(self) -> str:
         return self.nats.url
 
+    @property
+    def nats_credentials(self) -> str:
+        """What an operator connects to the bus with, to do anything in the fund's account."""
+        return str(self.keys.credentials(OPERATIONS))
+
     def database_url(self, service: str) -> str:
         """The address of a service's database with the service's own role."""
         return self.postgres.url(service, service, self._passwords[service])
@@ -240,7 +245,8 @@ class Stack:
             "pid": os.getpid(),
             "api_url": self.api_url,
             "nats_url": self.nats.url,
-            "nats_credentials": str(self.keys.credentials(OPERATIONS)),
+            "nats_credentials": self.nats_credentials,
+            "nats_keys": str(self.keys.operator.parent),
             "nats_monitor_url": self.nats.monitor_url,
             "services": {name: f"http://127.0.0.1:{self.ports[name]}" for name in SERVICES},
             "databases": {name: self.database_url(name) for name in SERVICES},

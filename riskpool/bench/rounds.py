@@ -206,7 +206,7 @@ async def _ready(stack: Stack) -> AsyncIterator[tuple[Workload, HotRow, BareBus]
     async with contextlib.AsyncExitStack() as resources:
         http = HttpDoor(stack.api_url, SCHEME, tokens)
         resources.push_async_callback(http.close)
-        client = await nats.connect(stack.nats_url)
+        client = await nats.connect(stack.nats_url, user_credentials=stack.nats_credentials)
         resources.push_async_callback(client.close)
         workload = Workload(stack, http, client)
         await workload.prepare()

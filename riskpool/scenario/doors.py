@@ -1,6 +1,7 @@
 """The public doors a story goes through: HTTP as an agency, NATS (or HTTP) as a partner."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -12,10 +13,9 @@ from uuid import uuid4
 
 import httpx
 import nats
-from nats.aio.client import Client
+from nats.aio.client import Client, RawCredentials
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
-from nats.js.errors import APIError, NoStreamResponseError
 
 Tokens = Callable[[str], str]
 _RECEIPT_WAIT_S = 3.0
@@ -86,6 +86,16 @@ class HttpDoor:
         response = await self._send("GET", path, organisation, {}, None)
         return response.status_code, _json(response)
 
+    async def credentials(self, commission: str, institution: str) -> dict[str, Any] | None:
+        """New credentials of an institution for the bus, or None when it gets none."""
+        body = {"note": "scenario", "days": 1}
+        response = await self._send("POST", f"/institutions/{institution}/bus-credentials", commission, {}, body)
+        return _json(response) if response.status_code == 201 else None
+
+    async def end_credentials(self, commission: str, institution: str, identifier: str) -> None:
+        """End credentials that are no longer used."""
+        await self._send("DELETE", f"/institutions/{institution}/bus-credentials/{identifier}", commission, {}, None)
+
     async def settled(self, organisation: str) -> bool:
         """Whether every consumer has taken what was published."""
         status, progress = await self.read(organisation, "/progress")
@@ -122,32 +132,73 @@ class HttpDoor:
             await asyncio.sleep(0.2)
 
 
-class BusDoor:
-    """The bus as a partner sees it: publish to the institution's subject, read the receipt."""
+@dataclass
+class _Partner:
+    """An institution on the bus: its connection, and receipts that came before they were asked for."""
 
-    def __init__(self, client: Client, scheme: str) -> None:
-        self._js = client.jetstream()
-        self._scheme = scheme
+    client: Client
+    issued: str
+    receipts: dict[str, Answer] = field(default_factory=dict)
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        """Store an event; the ingress stream may appear a moment after the agreement, the bus may just be starting."""
+        headers = {"content-type": "application/cloudevents+json"}
+        deadline = time.monotonic() + _RECEIPT_WAIT_S
+        while True:
+            try:
+                await self.client.jetstream().publish(f"submit.{subject}", payload, headers=headers, timeout=2)
+                return
+            except (NatsError, NatsTimeout):
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.05)
+
+    async def receipt(self, event_id: str) -> Answer | None:
+        """The receipt of an event, or None when it does not come soon."""
+        wanted = json.dumps({"batch": 1, "expires": int(_RECEIPT_WAIT_S * 1e9)}).encode()
+        inbox = self.client.new_inbox()
+        taken = await self.client.subscribe(inbox)
+        try:
+            while event_id not in self.receipts:
+                await self.client.publish("rcpt.next", wanted, reply=inbox)
+                message = await taken.next_msg(timeout=_RECEIPT_WAIT_S)
+                if not message.data:  # none came in time
+                    return None
+                await self.client.publish(message.reply, b"+ACK")
+                receipt = json.loads(message.data)["data"]
+                self.receipts[receipt["event_id"]] = _from_receipt(receipt)
+        finally:
+            await taken.unsubscribe()
+        return self.receipts[event_id]
+
+
+class BusDoor:
+    """The bus as partners see it: each with an account of its own, for which the commission issues credentials."""
+
+    def __init__(self, nats_url: str, http: HttpDoor, commission: str) -> None:
+        self._url, self._http, self._commission = nats_url, http, commission
+        self._partners: dict[str, _Partner] = {}
         self._patience = _DOOR_WAIT_S
         self.closed_at = 0.0
 
     async def partner_event(
         self, institution: str, name: str, fields: dict[str, Any], day: date, event_id: str, *, times: int = 1
     ) -> Answer | None:
-        """Publish until there is a receipt; None when the institution has no ingress stream."""
-        subject = f"{institution}.{self._scheme}.{name}"
+        """Publish until there is a receipt; None when the institution gets no credentials."""
+        partner = await self._partner(institution)
+        if partner is None:
+            return None
+        subject = f"{self._http.scheme}.{name}"
         payload = json.dumps(self._envelope(institution, name, fields, day, event_id), ensure_ascii=False).encode()
         deadline = time.monotonic() + self._patience
         while True:
             try:
                 for _ in range(times):
-                    await self._publish(f"partners.{subject}", payload)
-                receipt = await self._receipt(f"receipts.{subject}", event_id)
+                    await partner.publish(subject, payload)
+                receipt = await partner.receipt(event_id)
                 if receipt is not None:
                     self._patience = _DOOR_WAIT_S
                     return receipt
-            except NoStreamResponseError:
-                return None
             except (NatsError, NatsTimeout):
                 await asyncio.sleep(0.2)
             self.closed_at = time.monotonic()
@@ -155,33 +206,26 @@ class BusDoor:
                 self._patience = 0.0
                 raise DoorError(f"no receipt for {name} of {institution} (event {event_id})")
 
-    async def _publish(self, subject: str, payload: bytes) -> None:
-        """Store the event; the ingress stream may appear a moment after the agreement, the bus may just be starting."""
-        headers = {"content-type": "application/cloudevents+json"}
-        deadline = time.monotonic() + _RECEIPT_WAIT_S
-        while True:
-            try:
-                await self._js.publish(subject, payload, headers=headers, timeout=2)
-                return
-            except (NatsError, NatsTimeout):
-                if time.monotonic() > deadline:
-                    raise
-            await asyncio.sleep(0.05)
+    async def _partner(self, institution: str) -> _Partner | None:
+        if institution not in self._partners:
+            issued = await self._http.credentials(self._commission, institution)
+            if issued is None:
+                return None
+            client = await nats.connect(
+                self._url,
+                user_credentials=RawCredentials(issued["credentials"]),
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.2,
+                error_cb=_ignore,
+            )
+            self._partners[institution] = _Partner(client, issued["id"])
+        return self._partners[institution]
 
-    async def _receipt(self, subject: str, event_id: str) -> Answer | None:
-        deadline, pause = time.monotonic() + _RECEIPT_WAIT_S, 0.004
-        while time.monotonic() < deadline:
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, 0.05)
-            try:
-                message = await self._js.get_last_msg("RECEIPTS", subject)
-            except (APIError, NatsError, NatsTimeout):
-                continue
-            body = json.loads(message.data or b"{}")
-            receipt = body.get("data", body)
-            if receipt.get("event_id") == event_id:
-                return _from_receipt(receipt)
-        return None
+    async def close(self) -> None:
+        """Give the credentials back."""
+        for institution, partner in self._partners.items():
+            await partner.client.close()
+            await self._http.end_credentials(self._commission, institution, partner.issued)
 
     def _envelope(
         self, institution: str, name: str, fields: dict[str, Any], day: date, event_id: str
@@ -195,7 +239,7 @@ class BusDoor:
             **({"subject": about} if about else {}),
             "time": at_nine(day),
             "datacontenttype": "application/json",
-            "scheme": self._scheme,
+            "scheme": self._http.scheme,
             "data": fields,
         }
 
@@ -236,17 +280,18 @@ class Doors:
 
 
 @asynccontextmanager
-async def open_doors(api_url: str, nats_url: str | None, scheme: str, tokens: Tokens) -> AsyncIterator[Doors]:
-    """The doors of a running system, closed on leaving."""
+async def open_doors(
+    api_url: str, nats_url: str | None, scheme: str, tokens: Tokens, commission: str
+) -> AsyncIterator[Doors]:
+    """The doors of a running system, closed on leaving; ``commission`` lets partners onto the bus."""
     http = HttpDoor(api_url, scheme, tokens)
-    client: Client | None = None
+    bus = BusDoor(nats_url, http, commission) if nats_url is not None else None
     try:
-        if nats_url is not None:
-            client = await nats.connect(nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.2, error_cb=_ignore)
-        yield Doors(http, BusDoor(client, scheme) if client else None)
+        yield Doors(http, bus)
     finally:
-        if client is not None:
-            await client.close()
+        with contextlib.suppress(DoorError):
+            if bus is not None:
+                await bus.close()
         await http.close()
 
 

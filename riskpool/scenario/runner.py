@@ -43,7 +43,7 @@ async def run_scenario(
     scheme_id = scheme or (scheme_of(story) if story.scheme_file else story.scheme)
     started = time.monotonic()
     outcome = Outcome(story.title, scheme_id, len(story.steps))
-    async with open_doors(api_url, nats_url, scheme_id, tokens) as doors:
+    async with open_doors(api_url, nats_url, scheme_id, tokens, READER) as doors:
         run = _Run(story, doors, outcome, duplicate, Random(seed) if seed is not None else None)
         for step in story.steps:
             if progress is not None:

@@ -73,7 +73,7 @@ bus_credentials = Table(
     Column("revoked_at", DateTime(timezone=True)),
     Column("revoked_by", Text),
     Index("bus_credentials_institution", "scheme", "institution"),
-    comment="Credentials for the bus: an account for each institution in a scheme, a signing key for each user of it.",
+    comment="Credentials for the bus: an account an institution and scheme, a signing key for each of its users.",
 )
 business_days = Table(
     "business_days",

@@ -34,7 +34,7 @@ def inbox_prefix(service: str) -> str:
 def partner_claim(
     operator: Key, account: str, scheme: str, institution: str, fund: str, signing_keys: Sequence[str]
 ) -> str:
-    """A partner's account in one scheme: it reaches its own ingress and receipts in the fund's account, nothing else."""
+    """A partner's account in one scheme: of the fund's it reaches its own ingress and receipts, nothing else."""
     imports = (
         {"name": "submit", "subject": f"partners.{account}.{scheme}.*", "local_subject": f"submit.{scheme}.*"},
         {"name": "receipts", "subject": f"{_NEXT}.{RECEIPTS}.{account}", "local_subject": "rcpt.next"},

@@ -9,6 +9,7 @@ from faststream.nats.annotations import NatsMessage
 from nats.aio.msg import Msg
 
 from shared.messaging import natsfix
+from shared.messaging.accounts import inbox_prefix
 from shared.messaging.bus import access, nats_url
 from shared.messaging.provisioning import Consumer
 
@@ -27,6 +28,7 @@ class Binding:
 
     def __init__(self, service: str, closed: Callable[[], Awaitable[None]]):
         natsfix.install()
+        self._inbox = f"{inbox_prefix(service)}.".encode()
         self.broker = NatsBroker(
             nats_url(),
             name=f"riskpool-{service}-consumers",
@@ -48,6 +50,7 @@ class Binding:
             stream=JStream(consumer.stream, declare=False),
             durable=consumer.durable,
             pull_sub=PullSub(batch_size=natsfix.BATCH, timeout=natsfix.WAIT_SECONDS, batch=True),
+            inbox_prefix=self._inbox,  # the connection's own holds for requests only
             ack_policy=AckPolicy.MANUAL,
             decoder=_as_it_came,
             no_reply=True,  # else a publisher's reply_to header makes us publish to any subject

@@ -16,7 +16,6 @@ from services.gateway.auth.bus_access import AccountsOff, BusAccess, TooMany
 from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.auth.permissions import BUS, needs
 from services.gateway.auth.record import keep
-from services.gateway.queries.organisations import institution_list
 from services.gateway.views import Page
 from shared.messaging.bus import ServiceUnavailable
 from shared.messaging.service import Service
@@ -116,7 +115,8 @@ async def let_in(service: Service, caller: Caller, institution: str, wish: Crede
     access = _access(caller)
     now, scheme = service.clock.now(), caller.scheme.id
     async with service.engine.begin() as connection:
-        await _must_have_an_agreement(connection, caller, institution)
+        if not await bus_access.has_agreement(connection, scheme, institution):
+            raise Problem(409, "bus.agreement", figures={"institution": institution[:64]}, scheme=caller.scheme)
         expires_at = now + timedelta(days=wish.days) if wish.days else None
         by = caller.account or caller.organisation
         try:
@@ -149,16 +149,6 @@ def _access(caller: Caller) -> BusAccess:
         return BusAccess.from_environment()
     except AccountsOff:
         raise Problem(409, "bus.accounts_off", scheme=caller.scheme) from None
-
-
-async def _must_have_an_agreement(connection: Any, caller: Caller, institution: str) -> None:
-    found = await institution_list(
-        connection, caller.scheme.id, kind=None, institution=institution, limit=1, cursor=None
-    )
-    if not found.items:
-        raise Problem(404, "unknown", "institution", {"institution": institution[:64]}, scheme=caller.scheme)
-    if found.items[0].terminated:
-        raise Problem(409, "bus.terminated", figures={"institution": institution}, scheme=caller.scheme)
 
 
 async def _tell(service: Service, access: BusAccess, rows: Any) -> None:

@@ -18,11 +18,11 @@ from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
-from sqlalchemy import Row, and_, select, text, update
+from sqlalchemy import Row, exists, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.tables import bus_credentials, sanctions
+from services.gateway.tables import agreements, bus_credentials, sanctions
 from shared.clock import Clock
 from shared.messaging.accounts import FUND, SIGNING, SYSTEM, partner_claim, partner_credentials
 from shared.messaging.bus import Bus, ServiceUnavailable, connect
@@ -58,9 +58,10 @@ async def issue(
     connection: AsyncConnection, scheme: str, institution: str, by: str, note: str, expires_at: datetime | None
 ) -> tuple[str, str]:
     """New credentials of an institution in a scheme: their id and their text, which is kept nowhere."""
-    await connection.execute(text("select pg_advisory_xact_lock(hashtext(:about))"), {"about": f"{scheme}/{institution}"})
+    one_at_a_time = text("select pg_advisory_xact_lock(hashtext(:about))")
+    await connection.execute(one_at_a_time, {"about": f"{scheme}/{institution}"})
     known = await credentials_of(connection, scheme, institution)
-    if sum(_is_valid(row, Clock.now()) for row in known) >= MOST:
+    if sum(is_valid(row, Clock.now()) for row in known) >= MOST:
         raise TooMany
     account = known[0].account if known else new_key(ACCOUNT).public
     signing, identifier = new_key(ACCOUNT), secrets.token_hex(6)
@@ -100,20 +101,34 @@ async def credentials_of(
 
 
 async def end_with_agreements(connection: AsyncConnection) -> list[str]:
-    """End the credentials of institutions whose agreement was terminated."""
-    one = bus_credentials.c
-    ended = and_(
-        sanctions.c.scheme == one.scheme, sanctions.c.institution == one.institution,
-        sanctions.c.measure == "terminate",
-    )  # fmt: skip
-    query = select(one.scheme, one.institution).where(one.revoked_at.is_(None), ended).distinct()
+    """End the credentials of institutions whose agreement was terminated, and not signed anew since."""
+    one, agreed = bus_credentials.c, agreements.c
+    ended = (
+        one.revoked_at.is_(None),
+        *(sanctions.c.scheme == one.scheme, sanctions.c.institution == one.institution),
+        *(agreed.scheme == one.scheme, agreed.institution == one.institution),
+        *(sanctions.c.measure == "terminate", sanctions.c.sanctioned_on >= agreed.valid_from),
+    )
+    query = select(one.scheme, one.institution).where(*ended).distinct()
     found = []
     for row in (await connection.execute(query)).all():
         found += await revoke(connection, row.scheme, row.institution, "agreement terminated")
     return found
 
 
-def _is_valid(row: Row[Any], now: datetime) -> bool:
+async def has_agreement(connection: AsyncConnection, scheme: str, institution: str) -> bool:
+    """Whether an institution signed an agreement that was not terminated since."""
+    agreed, ended = agreements.c, sanctions.c
+    terminated = exists().where(
+        *(ended.scheme == agreed.scheme, ended.institution == agreed.institution),
+        *(ended.measure == "terminate", ended.sanctioned_on >= agreed.valid_from),
+    )
+    query = select(agreed.institution).where(agreed.scheme == scheme, agreed.institution == institution, ~terminated)
+    return (await connection.execute(query)).one_or_none() is not None
+
+
+def is_valid(row: Row[Any], now: datetime) -> bool:
+    """Whether credentials let somebody in."""
     return row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
 
 
@@ -151,7 +166,7 @@ class BusAccess:
                 for scheme, account in by_scheme.items():
                     receipts = Consumer(RECEIPTS, account, (f"receipts.{institution}.{scheme}.>",))
                     await ensure_consumer(bus.js, receipts)
-                    valid = [row for row in rows if row.account == account and _is_valid(row, Clock.now())]
+                    valid = [row for row in rows if row.account == account and is_valid(row, Clock.now())]
                     await self._account(account, scheme, institution, sorted(row.signing_key for row in valid))
         except (nats.errors.Error, TimeoutError) as error:
             raise ServiceUnavailable("the bus") from error

@@ -59,10 +59,10 @@ def _reading(kind: str) -> frozenset[str]:
 
 
 def _deciding(kind: str) -> frozenset[str]:
-    letting_in = {BUS} if kind == "drc" else set()
     commands = {name for name, command in COMMANDS.items() if kind in command.by}
     reported = {name for name, event in PARTNER_EVENTS.items() if kind in event.senders}
-    return frozenset(commands | reported | letting_in | ({"documents.upload"} if kind in AGENCIES + INSTITUTIONS else set()))
+    others = {"documents.upload"} if kind in AGENCIES + INSTITUTIONS else set()
+    return frozenset(commands | reported | others | ({BUS} if kind == "drc" else set()))
 
 
 def _of_role(kind: str, role: str) -> frozenset[str]:

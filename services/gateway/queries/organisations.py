@@ -62,7 +62,9 @@ async def institution_list(
                 **row,
                 "sanctions": punished[row["id"]],
                 **counts[row["id"]],
-                "terminated": any(s.measure == "terminate" for s in punished[row["id"]]),
+                "terminated": any(
+                    one.measure == "terminate" and one.sanctioned_on >= row["valid_from"] for one in punished[row["id"]]
+                ),
             }
         )
         for row in found.items

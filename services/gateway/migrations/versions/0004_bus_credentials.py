@@ -29,6 +29,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("signing_key"),
         sa.UniqueConstraint("user_key"),
-        comment="Credentials for the bus: an account for each institution in a scheme, a signing key for each user of it.",
+        comment="Credentials for the bus: an account an institution and scheme, a signing key for each of its users.",
     )
     op.create_index("bus_credentials_institution", "bus_credentials", ["scheme", "institution"])

@@ -1,0 +1,325 @@
+"""Who may do what on the bus: a partner only its own part, a service only its own events, a stranger nothing."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import nats
+import pytest
+from nats.aio.client import Client, RawCredentials
+from nats.errors import Error as NatsError
+
+from riskpool.scenario.embedded import make_tokens
+from riskpool.services import SERVICES
+from tests.conftest import eventually
+from tests.system.conftest import RunningStack, Start
+
+AT = "2026-02-02T09:00:00+08:00"
+PARTNERS = {"bank-x": "bank", "bank-y": "bank", "keeper": "custodian"}
+
+
+class House:
+    """A stack with agreements, and the commission's way in."""
+
+    def __init__(self, stack: RunningStack, commission: httpx.Client) -> None:
+        self.stack, self.commission = stack, commission
+
+    def issue(self, institution: str, **wish: Any) -> dict[str, Any]:
+        answer = self.commission.post(f"/institutions/{institution}/bus-credentials", json=wish)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def accounts(self) -> dict[str, str]:
+        found = {}
+        for institution in PARTNERS:
+            for one in self.commission.get(f"/institutions/{institution}/bus-credentials").json()["items"]:
+                found[institution] = one["account"]
+        return found
+
+    async def as_operator(self) -> Client:
+        return await nats.connect(
+            self.stack.nats_url, user_credentials=self.stack.description["nats_credentials"], connect_timeout=5
+        )
+
+
+@pytest.fixture(scope="module")
+def house(start_for_module: Start) -> Iterator[House]:
+    stack = start_for_module("access", "--free-ports", "--clock", "message").until_ready()
+    tokens = asyncio.run(make_tokens(stack.database_url("gateway"), "yanqing", {"drc", "bank-x"}))
+    headers = {"Authorization": f"Bearer {tokens('drc')}", "Riskpool-Time": AT}
+    with httpx.Client(base_url=f"{stack.api_url}/v1/schemes/yanqing", headers=headers, timeout=30) as commission:
+        for institution, kind in PARTNERS.items():
+            agreement = {"institution": institution, "kind": kind, "name": institution, "valid_from": "2026-01-01",
+                         "valid_to": "2028-12-31", "products": ["bank"] if kind == "bank" else []}  # fmt: skip
+            answer = commission.post("/commands/SignAgreement", json=agreement)
+            assert answer.status_code == 200, answer.text
+        eventually(lambda: len(commission.get("/institutions").json()["items"]) == len(PARTNERS))
+        yield House(stack, commission)
+
+
+@contextlib.asynccontextmanager
+async def client(stack: RunningStack, credentials: str, errors: list[str] | None = None) -> AsyncIterator[Client]:
+    """A partner's connection; what the server refuses is kept in ``errors``."""
+
+    async def refused(error: Exception) -> None:
+        if errors is not None:
+            errors.append(str(error).lower())
+
+    connected = await nats.connect(
+        stack.nats_url, user_credentials=RawCredentials(credentials), error_cb=refused, max_reconnect_attempts=2,
+        reconnect_time_wait=0.1, connect_timeout=5,
+    )  # fmt: skip
+    try:
+        yield connected
+    finally:
+        await connected.close()
+
+
+def event(institution: str, name: str = "StatementIssued", **data: str) -> tuple[str, bytes]:
+    identifier = str(uuid4())
+    told = {"specversion": "1.0", "id": identifier, "source": f"/partners/{institution}", "time": AT,
+            "type": f"riskpool.{name}.v1", "scheme": "yanqing", "data": data}  # fmt: skip
+    return identifier, json.dumps(told).encode()
+
+
+async def next_receipt(partner: Client) -> dict[str, Any]:
+    """What `rcpt.next` gives, acknowledged."""
+    inbox = partner.new_inbox()
+    taken = await partner.subscribe(inbox)
+    await partner.publish("rcpt.next", json.dumps({"batch": 1, "expires": 15 * 10**9}).encode(), reply=inbox)
+    message = await taken.next_msg(timeout=20)
+    await partner.publish(message.reply, b"+ACK")
+    await taken.unsubscribe()
+    return dict(json.loads(message.data)["data"])
+
+
+async def test_a_partner_publishes_and_fetches_its_receipt(house: House) -> None:
+    async with client(house.stack, house.issue("keeper")["credentials"]) as keeper:
+        identifier, body = event("keeper", as_of="2026-02-01", balance="0.00")
+        acknowledged = await keeper.jetstream().publish("submit.yanqing.StatementIssued", body)
+        assert acknowledged.stream == "PARTNER_keeper"
+        assert await next_receipt(keeper) | {"at": ""} == {"event_id": identifier, "outcome": "accepted", "at": ""}
+
+
+async def test_what_a_partner_submits_is_stored_under_its_institution_and_what_nobody_knows_gets_its_receipt(
+    house: House,
+) -> None:
+    async with client(house.stack, house.issue("bank-x")["credentials"]) as bank:
+        stored = await bank.jetstream().publish("submit.yanqing.NobodyKnowsThis", b"\xff not JSON")
+        assert (await next_receipt(bank))["outcome"] == "unreadable"
+    operator = await house.as_operator()
+    kept = await operator.jetstream().get_msg("PARTNER_bank-x", stored.seq)
+    await operator.close()
+    assert kept.subject == "partners.bank-x.yanqing.NobodyKnowsThis"
+
+
+FORBIDDEN: dict[str, str] = {
+    "another institution's ingress": "partners.bank-y.yanqing.LoanRepaid",
+    "another institution's account": "partners.{bank-y}.yanqing.LoanRepaid",
+    "another scheme": "submit.other.LoanRepaid",
+    "a subject that is no event's": "submit.yanqing.a.b",
+    "an event of a service": "events.yanqing.pool.CompensationInstructed",
+    "a receipt": "receipts.bank-x.yanqing.LoanRepaid",
+    "a command": "commands.yanqing.pool.InjectCapital",
+    "another's receipts": "$JS.API.CONSUMER.MSG.NEXT.RECEIPTS.{bank-y}",
+    "a service's consumer": "$JS.API.CONSUMER.MSG.NEXT.EVENTS.pool",
+    "an acknowledgement of a service": "$JS.ACK.EVENTS.pool.1.1.1.1.0",
+    "the list of streams": "$JS.API.STREAM.NAMES",
+    "a stream's messages": "$JS.API.STREAM.MSG.GET.EVENTS",
+    "a stream's end": "$JS.API.STREAM.DELETE.EVENTS",
+    "a stream's purge": "$JS.API.STREAM.PURGE.PARTNER_bank-y",
+    "a consumer's making": "$JS.API.CONSUMER.CREATE.RECEIPTS.mine",
+    "a consumer's end": "$JS.API.CONSUMER.DELETE.EVENTS.pool",
+    "an account's change": "$SYS.REQ.CLAIMS.UPDATE",
+    "the server's state": "$SYS.REQ.SERVER.PING",
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+async def test_a_partner_may_not_reach(house: House, what: str) -> None:
+    house.issue("bank-y", rotate=True)
+    subject, errors = FORBIDDEN[what], list[str]()
+    for institution, account in house.accounts().items():
+        subject = subject.replace(f"{{{institution}}}", account)
+    operator = await house.as_operator()
+    before = {one.config.name: one.state.last_seq for one in await operator.jetstream().streams_info()}
+    async with client(house.stack, house.issue("bank-x", rotate=True)["credentials"], errors) as bank:
+        with pytest.raises((NatsError, TimeoutError)):
+            await bank.request(subject, b"{}", timeout=0.5)
+    assert any("permissions violation for publish" in one for one in errors), errors
+    after = {one.config.name: one.state.last_seq for one in await operator.jetstream().streams_info()}
+    await operator.close()
+    assert after == before
+
+
+@pytest.mark.parametrize("subject", [">", "events.>", "receipts.>", "partners.>", "commands.>", "_INBOX_pool.>"])
+async def test_a_partner_may_not_listen_to(house: House, subject: str) -> None:
+    errors = list[str]()
+    async with client(house.stack, house.issue("bank-x", rotate=True)["credentials"], errors) as bank:
+        heard = await bank.subscribe(subject)
+        await bank.flush()
+        await asyncio.sleep(0.1)
+        assert any("permissions violation for subscription" in one for one in errors), errors
+        assert not heard.pending_msgs
+
+
+async def test_another_partners_message_does_not_vanish_behind_an_id_that_was_used_before(house: House) -> None:
+    one, other = (house.issue(name, rotate=True)["credentials"] for name in ("bank-x", "bank-y"))
+    async with client(house.stack, one) as first, client(house.stack, other) as second:
+        header = {"Nats-Msg-Id": "the-same-for-both"}
+        await first.jetstream().publish("submit.yanqing.LoanRepaid", b"{}", headers=header)
+        stored = await second.jetstream().publish("submit.yanqing.LoanRepaid", b"{}", headers=header)
+        assert stored.stream == "PARTNER_bank-y" and not stored.duplicate
+
+
+@pytest.mark.parametrize("reply", ["events.yanqing.pool.PoolResumed", "commands.yanqing.pool.InjectCapital"])
+async def test_an_answer_cannot_be_aimed_at_a_subject_of_the_house(house: House, reply: str) -> None:
+    operator = await house.as_operator()
+    before = (await operator.jetstream().stream_info("EVENTS")).state.last_seq
+    heard = await operator.subscribe(reply)
+    await operator.flush()
+    async with client(house.stack, house.issue("bank-x", rotate=True)["credentials"]) as bank:
+        await bank.publish("submit.yanqing.LoanRepaid", b"{}", reply=reply)
+        await bank.publish("rcpt.next", b'{"batch": 5, "no_wait": true}', reply=reply)
+        await bank.flush()
+        await asyncio.sleep(0.5)
+    assert (await operator.jetstream().stream_info("EVENTS")).state.last_seq == before and not heard.pending_msgs
+    await operator.close()
+
+
+async def test_without_credentials_nobody_is_let_in(house: House) -> None:
+    with pytest.raises((NatsError, TimeoutError)):
+        await nats.connect(house.stack.nats_url, allow_reconnect=False, max_reconnect_attempts=0, connect_timeout=2)
+
+
+async def cut_off(house: House, credentials: str, act: Callable[[], Awaitable[None]]) -> float:
+    """Seconds from an act until who is connected with these credentials is cut off and may not come back."""
+    async with client(house.stack, credentials) as bank:
+        assert bank.is_connected
+        begun = time.monotonic()
+        await act()
+        while bank.is_connected and time.monotonic() < begun + 10:
+            await asyncio.sleep(0.005)
+        took = time.monotonic() - begun
+        assert not bank.is_connected
+    with pytest.raises((NatsError, TimeoutError, OSError)):
+        async with client(house.stack, credentials) as again:
+            assert not again.is_connected, "let in again"
+            raise NatsError
+    return took
+
+
+async def test_ended_credentials_cut_off_at_once_and_leave_others_alone(house: House) -> None:
+    ended, kept, of_another = house.issue("bank-x", rotate=True), house.issue("bank-x"), house.issue("bank-y")
+
+    async def end() -> None:
+        answer = await asyncio.to_thread(
+            house.commission.delete, f"/institutions/bank-x/bus-credentials/{ended['id']}"
+        )
+        assert answer.json() == {"ended": [ended["id"]]}
+
+    async with client(house.stack, kept["credentials"]) as one, client(house.stack, of_another["credentials"]) as other:
+        await cut_off(house, ended["credentials"], end)
+        assert one.is_connected and other.is_connected
+        assert (await one.jetstream().publish("submit.yanqing.LoanRepaid", b"{}")).seq
+
+
+async def test_rotating_gives_new_credentials_and_ends_all_earlier_ones(house: House) -> None:
+    before = house.issue("bank-y", rotate=True)
+    new: dict[str, Any] = {}
+
+    async def rotate() -> None:
+        new.update(await asyncio.to_thread(lambda: house.issue("bank-y", rotate=True)))
+
+    await cut_off(house, before["credentials"], rotate)
+    assert before["id"] in new["ended"]
+    async with client(house.stack, new["credentials"]) as bank:
+        assert (await bank.jetstream().publish("submit.yanqing.LoanRepaid", b"{}")).seq
+
+
+async def test_an_institution_may_not_let_itself_in(house: House) -> None:
+    tokens = await make_tokens(house.stack.database_url("gateway"), "yanqing", {"bank-x"})
+    headers = {"Authorization": f"Bearer {tokens('bank-x')}"}
+    for institution in ("bank-x", "bank-y"):
+        url = f"{house.commission.base_url}institutions/{institution}/bus-credentials"
+        answer = httpx.post(url, headers=headers, json={})
+        assert (answer.status_code, answer.json()["rule"]) == (403, "permission")
+    assert httpx.get(url, headers=headers).status_code == 403
+
+
+async def test_who_has_no_agreement_gets_no_credentials(house: House) -> None:
+    answer = house.commission.post("/institutions/bank-z/bus-credentials", json={})
+    assert (answer.status_code, answer.json()["rule"]) == (409, "bus.agreement")
+
+
+async def test_a_service_may_publish_its_own_events_only_and_end_no_stream(house: House) -> None:
+    keys = Path(house.stack.description["nats_keys"]).parent
+    operator = await house.as_operator()
+    before = (await operator.jetstream().stream_info("EVENTS")).state.last_seq
+    for name in SERVICES:
+        errors = list[str]()
+        other = "pool" if name != "pool" else "review"
+        async with client(house.stack, (keys / name / f"{name}.creds").read_text(), errors) as service:
+            for subject in (f"events.yanqing.{other}.Invented", "$JS.API.STREAM.DELETE.EVENTS",
+                            "$JS.API.STREAM.PURGE.EVENTS", f"$JS.API.CONSUMER.DELETE.EVENTS.{other}"):  # fmt: skip
+                errors.clear()
+                await service.publish(subject, b"{}")
+                await service.flush()
+                await asyncio.sleep(0.05)
+                assert any("permissions violation for publish" in one for one in errors), (name, subject)
+            errors.clear()
+            await service.subscribe(f"_INBOX_{other}.>")
+            await service.flush()
+            await asyncio.sleep(0.05)
+            assert any("permissions violation for subscription" in one for one in errors), name
+    assert (await operator.jetstream().stream_info("EVENTS")).state.last_seq == before
+    await operator.close()
+
+
+async def test_a_terminated_agreement_ends_access(house: House) -> None:
+    credentials = house.issue("bank-y", rotate=True)["credentials"]
+
+    async def terminate() -> None:
+        command = {"institution": "bank-y", "measure": "terminate", "reason": "breach"}
+        answer = await asyncio.to_thread(
+            lambda: house.commission.post("/commands/SanctionInstitution", json=command)
+        )
+        assert answer.status_code == 200, answer.text
+
+    await cut_off(house, credentials, terminate)
+    answer = house.commission.post("/institutions/bank-y/bus-credentials", json={})
+    assert (answer.status_code, answer.json()["rule"]) == (409, "bus.agreement")
+
+
+async def test_a_bus_that_forgot_its_accounts_is_told_again(start: Start) -> None:
+    stack = start("forgetful", "--free-ports", "--clock", "message").until_ready()
+    tokens = await make_tokens(stack.database_url("gateway"), "yanqing", {"drc"})
+    headers = {"Authorization": f"Bearer {tokens('drc')}", "Riskpool-Time": AT}
+    with httpx.Client(base_url=f"{stack.api_url}/v1/schemes/yanqing", headers=headers, timeout=30) as commission:
+        house = House(stack, commission)
+        agreement = {"institution": "bank-x", "kind": "bank", "name": "X", "valid_from": "2026-01-01",
+                     "valid_to": "2028-12-31", "products": ["bank"]}  # fmt: skip
+        assert commission.post("/commands/SignAgreement", json=agreement).status_code == 200
+        eventually(lambda: bool(commission.get("/institutions").json()["items"]))
+        credentials = house.issue("bank-x")["credentials"]
+    stack.stop()
+    shutil.rmtree(stack.data / "nats")
+    stack = start("forgetful", "--free-ports", "--clock", "message").until_ready()
+
+    async def works() -> bool:
+        with contextlib.suppress(NatsError, TimeoutError, OSError):
+            async with client(stack, credentials) as bank:
+                return bool((await bank.jetstream().publish("submit.yanqing.LoanRepaid", b"{}", timeout=2)).seq)
+        return False
+
+    deadline = time.monotonic() + 30
+    while not await works():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.5)
