@@ -14,8 +14,8 @@ from tests.system.conftest import RunningStack, _directory, _end
 PAGES = (
     "/", "/cases", f"/cases/{ENTERPRISE_A}", "/review", f"/review/{ENTERPRISE_A}", "/financing", "/claims",
     "/claims/2026H1", "/loans", "/loans/A-0001", "/pool", "/ledger", "/recoveries", "/obligations", "/departments",
-    "/departments/scitech", "/institutions", "/institutions/bank-a", "/reports", "/scheme", "/audit", "/account",
-    "/users", "/tokens", "/permissions",
+    "/departments/scitech", "/institutions", "/institutions/bank-a", "/institutions/bank-a/bus", "/reports", "/scheme",
+    "/audit", "/account", "/users", "/tokens", "/permissions",
 )  # fmt: skip
 # Pages that the commission has not, and pages of others that look otherwise.
 OF_OTHERS = (

@@ -68,6 +68,7 @@ DECIDING = {
     "FundsReceived": ("custodian", ""),
     "IncomeCredited": ("custodian", ""),
     "StatementIssued": ("custodian", ""),
+    "bus.manage": ("", "drc"),
     "documents.upload": (f"{AGENCIES} bank lender guarantor insurer custodian", ""),
 }
 # What officers, heads and auditors may look at.

@@ -9,8 +9,9 @@ import nats
 import pytest
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RePublish, StorageType, StreamConfig
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
+from shared.messaging.claims import ACCOUNT, new_key
 from shared.messaging.envelope import new_id
 from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream, ingress_stream, stream_config
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS
@@ -36,6 +37,20 @@ async def test_a_stream_is_made_once_and_keeps_its_creation_time(js: JetStreamCo
     config = (await js.stream_info(name)).config
     assert (config.storage, config.discard) == (StorageType.FILE, DiscardPolicy.NEW)
     assert config.subjects == stream_config(name).subjects
+
+
+async def test_what_comes_through_an_account_is_stored_under_the_institution(js: JetStreamContext) -> None:
+    name, account = ingress_stream("bank-acc"), new_key(ACCOUNT).public
+    await ensure_stream(js, name, {"yanqing": account})
+    await ensure_stream(js, name)  # as a service does, which knows of no accounts
+    for subject in (f"partners.{account}.yanqing.LoanRepaid", "partners.bank-acc.yanqing.LoanRepaid"):
+        stored = await js.publish(subject, b"{}")
+        assert (await js.get_msg(name, stored.seq)).subject == "partners.bank-acc.yanqing.LoanRepaid"
+    with pytest.raises(NoStreamResponseError):
+        await js.publish(f"partners.{account}.other.LoanRepaid", b"{}")
+    await ensure_stream(js, name, {})
+    with pytest.raises(NoStreamResponseError):
+        await js.publish(f"partners.{account}.yanqing.LoanRepaid", b"{}")
 
 
 DRIFT: dict[str, dict[str, Any]] = {

@@ -75,12 +75,14 @@ def run(stack: RunningStack, place: Path, *command: str) -> str:
 
 
 async def test_the_partners_python_program_gets_its_receipt(lent: RunningStack, reader: Path) -> None:
+    credentials, _ = blocks("docs/partners.md", "sh")
+    assert "core banking" in run(lent, reader, "bash", "-euo", "pipefail", "-c", credentials)
     [program] = blocks("docs/partners.md", "python")
     assert run(lent, reader, sys.executable, "-c", program).split() == ["accepted"]
 
 
 async def test_the_partners_curl_commands_get_their_receipt_and_read_it_again(lent: RunningStack, reader: Path) -> None:
-    [script] = blocks("docs/partners.md", "sh")
+    _, script = blocks("docs/partners.md", "sh")
     printed = run(lent, reader, "bash", "-euo", "pipefail", "-c", script)
     assert printed.count('"outcome":"accepted"') == 2
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.gateway.api.problems import Problem, malformed_body
+from services.gateway.api.problems import Problem, ProblemBody, malformed_body
 from services.gateway.api.requests import JSON, read_body
 from services.gateway.api.resources import reading
 from services.gateway.api.responses import BODY_PROBLEMS, PROBLEMS, answer
@@ -63,6 +63,9 @@ class EndedCredentials(BaseModel):
 _BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": CredentialsWish.model_json_schema()}}}
 }
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    409: {"model": ProblemBody, "description": "No agreement, too many, or a bus without accounts (rule `bus`)"}
+}
 _PATH = "/institutions/{institution}/bus-credentials"
 
 
@@ -85,7 +88,7 @@ def bus_access_routes(service: Service) -> APIRouter:
         status_code=201,
         response_model=IssuedCredentials,
         summary="Let an institution in: new credentials, shown once.",
-        responses=BODY_PROBLEMS,
+        responses={**BODY_PROBLEMS, **_REFUSED},
         openapi_extra=_BODY,
     )
     async def issue(request: Request, institution: str, caller: Caller = caller_of) -> Response:
@@ -97,12 +100,16 @@ def bus_access_routes(service: Service) -> APIRouter:
         issued = await let_in(service, caller, institution, wish)
         return JSONResponse(issued.model_dump(), 201, headers={"Cache-Control": "no-store"})
 
-    @router.delete(_PATH, response_model=EndedCredentials, summary="Shut an institution out: all its credentials end.")
+    @router.delete(
+        _PATH, response_model=EndedCredentials, responses=_REFUSED, summary="Shut an institution out: all of them end."
+    )
     async def end_all(institution: str, caller: Caller = caller_of) -> Response:
         needs(caller, BUS)
         return JSONResponse({"ended": await shut_out(service, caller, institution)})
 
-    @router.delete(_PATH + "/{id}", response_model=EndedCredentials, summary="End one of an institution's credentials.")
+    @router.delete(
+        _PATH + "/{id}", response_model=EndedCredentials, responses=_REFUSED, summary="End one of its credentials."
+    )
     async def end_one(institution: str, id: str, caller: Caller = caller_of) -> Response:
         needs(caller, BUS)
         return JSONResponse({"ended": await shut_out(service, caller, institution, id)})
@@ -116,14 +123,14 @@ async def let_in(service: Service, caller: Caller, institution: str, wish: Crede
     now, scheme = service.clock.now(), caller.scheme.id
     async with service.engine.begin() as connection:
         if not await bus_access.has_agreement(connection, scheme, institution):
-            raise Problem(409, "bus.agreement", figures={"institution": institution[:64]}, scheme=caller.scheme)
+            raise Problem(409, "bus", "agreement", {"institution": institution[:64]}, scheme=caller.scheme)
         expires_at = now + timedelta(days=wish.days) if wish.days else None
         by = caller.account or caller.organisation
         try:
             identifier, told = await bus_access.issue(connection, scheme, institution, by, wish.note, expires_at)
         except TooMany:
             figures = {"institution": institution, "most": str(bus_access.MOST)}
-            raise Problem(409, "bus.credentials", figures=figures, scheme=caller.scheme) from None
+            raise Problem(409, "bus", "credentials", figures, scheme=caller.scheme) from None
         ended = await bus_access.revoke(connection, scheme, institution, by, but=identifier) if wish.rotate else []
         await keep(connection, caller, now, "bus.issue", f"{institution} {identifier}")
         rows = await bus_access.credentials_of(connection, institution=institution)
@@ -148,7 +155,7 @@ def _access(caller: Caller) -> BusAccess:
     try:
         return BusAccess.from_environment()
     except AccountsOff:
-        raise Problem(409, "bus.accounts_off", scheme=caller.scheme) from None
+        raise Problem(409, "bus", "accounts_off", scheme=caller.scheme) from None
 
 
 async def _tell(service: Service, access: BusAccess, rows: Any) -> None:

@@ -9,6 +9,7 @@ from services.gateway.api.problems import Present, Problem
 from services.gateway.console import (
     account,
     audit,
+    bus,
     cases,
     claims,
     documents,
@@ -33,7 +34,7 @@ from shared.messaging.service import Service
 
 AREAS = (
     account, worklist, cases, referral, review, financing, claims, loans, pool, recoveries, obligations,
-    organisations, documents, reports, scheme, audit, doing, explain, live,
+    organisations, bus, documents, reports, scheme, audit, doing, explain, live,
 )  # fmt: skip
 
 
