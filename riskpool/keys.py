@@ -10,19 +10,8 @@ import typer
 from riskpool.logs import open_private
 from riskpool.services import SERVICES
 from shared.messaging.accounts import FUND, FUND_EXPORTS, SIGNING, SYSTEM, gateway_may, service_may, system_may
-from shared.messaging.claims import (
-    ACCOUNT,
-    OPERATOR,
-    USER,
-    Key,
-    May,
-    account_claim,
-    credentials,
-    key_of,
-    new_key,
-    operator_claim,
-    user_claim,
-)
+from shared.messaging.claims import May, account_claim, credentials, operator_claim, user_claim
+from shared.messaging.nkeys import ACCOUNT, OPERATOR, USER, Key, key_of, new_key
 
 ROOT = "operator-root.seed"
 OPERATIONS = "operations"

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import nats
 import psutil
@@ -22,6 +23,7 @@ from riskpool.scenario.doors import HttpDoor
 from riskpool.scenario.embedded import make_tokens, temporary_stack
 from riskpool.scenario.runner import READER
 from riskpool.stack import Stack
+from shared.messaging.nkeys import signing_in
 
 Figures = dict[str, float]
 Work = Callable[[], Awaitable[Figures]]
@@ -206,7 +208,8 @@ async def _ready(stack: Stack) -> AsyncIterator[tuple[Workload, HotRow, BareBus]
     async with contextlib.AsyncExitStack() as resources:
         http = HttpDoor(stack.api_url, SCHEME, tokens)
         resources.push_async_callback(http.close)
-        client = await nats.connect(stack.nats_url, user_credentials=stack.nats_credentials)
+        claim, sign = signing_in(Path(stack.nats_credentials).read_text)
+        client = await nats.connect(stack.nats_url, user_jwt_cb=claim, signature_cb=sign)
         resources.push_async_callback(client.close)
         workload = Workload(stack, http, client)
         await workload.prepare()

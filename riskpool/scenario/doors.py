@@ -13,9 +13,11 @@ from uuid import uuid4
 
 import httpx
 import nats
-from nats.aio.client import Client, RawCredentials
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
+
+from shared.messaging.nkeys import signing_in
 
 Tokens = Callable[[str], str]
 _RECEIPT_WAIT_S = 3.0
@@ -211,9 +213,11 @@ class BusDoor:
             issued = await self._http.credentials(self._commission, institution)
             if issued is None:
                 return None
+            claim, sign = signing_in(lambda: str(issued["credentials"]))
             client = await nats.connect(
                 self._url,
-                user_credentials=RawCredentials(issued["credentials"]),
+                user_jwt_cb=claim,
+                signature_cb=sign,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.2,
                 error_cb=_ignore,

@@ -7,7 +7,8 @@ these to subjects that carry the account's own key, which the server checks (con
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.messaging.claims import USER, Key, May, account_claim, credentials, new_key, user_claim
+from shared.messaging.claims import May, account_claim, credentials, user_claim
+from shared.messaging.nkeys import USER, Key, new_key
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS
 
 # What the gateway is given to let partners in and out: files of the directory that RISKPOOL_NATS_KEYS names.

@@ -6,11 +6,13 @@ from typing import Any
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
 from faststream.nats.annotations import NatsMessage
+from faststream.nats.security import NatsJWT
 from nats.aio.msg import Msg
 
 from shared.messaging import natsfix
 from shared.messaging.accounts import inbox_prefix
-from shared.messaging.bus import access, nats_url
+from shared.messaging.bus import credentials_file, nats_url
+from shared.messaging.nkeys import signing_in
 from shared.messaging.provisioning import Consumer
 
 Take = Callable[[Sequence[Msg]], Awaitable[None]]
@@ -28,6 +30,7 @@ class Binding:
 
     def __init__(self, service: str, closed: Callable[[], Awaitable[None]]):
         natsfix.install()
+        file = credentials_file()
         self._inbox = f"{inbox_prefix(service)}.".encode()
         self.broker = NatsBroker(
             nats_url(),
@@ -40,7 +43,8 @@ class Binding:
             ping_interval=10,
             max_outstanding_pings=2,
             closed_cb=closed,
-            **access(service),
+            inbox_prefix=inbox_prefix(service),
+            security=NatsJWT(*signing_in(file.read_text)) if file else None,
         )
 
     def consume(self, consumer: Consumer, take: Take) -> Any:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import nats
@@ -16,6 +17,7 @@ from nats.js import JetStreamContext
 
 from shared.messaging.accounts import inbox_prefix
 from shared.messaging.envelope import HEADERS, type_of
+from shared.messaging.nkeys import signing_in
 
 log = logging.getLogger("riskpool.bus")
 COMMAND_SECONDS = 15.0
@@ -42,20 +44,29 @@ def nats_url() -> str:
     return os.environ.get("RISKPOOL_NATS_URL", "nats://127.0.0.1:4222")
 
 
-def access(service: str) -> dict[str, Any]:
-    """How a service connects: with the credentials of ``RISKPOOL_NATS_CREDENTIALS``, and an inbox of its own."""
+def credentials_file() -> Path | None:
+    """The file of ``RISKPOOL_NATS_CREDENTIALS``; None where the bus lets in anybody."""
     file = os.environ.get("RISKPOOL_NATS_CREDENTIALS")
-    return {"inbox_prefix": inbox_prefix(service).encode(), **({"user_credentials": file} if file else {})}
+    return Path(file) if file else None
 
 
 async def connect(
-    name: str, service: str, closed: Callable[[], Awaitable[None]] | None = None, **others: Any
+    name: str,
+    service: str,
+    closed: Callable[[], Awaitable[None]] | None = None,
+    credentials: Path | None = None,
 ) -> Client:
-    """A connection that never gives up; waits for a server that is not there yet. ``others`` go before ``access``."""
+    """A connection that never gives up; waits for a server that is not there yet.
+
+    It takes its answers in the service's inbox, and signs in with ``credentials``, or those that the service has.
+    """
 
     async def quiet(error: Exception) -> None:
         log.debug("nats", extra={"error": repr(error)[:200]})
 
+    signing: dict[str, Any] = {}
+    if file := credentials or credentials_file():
+        signing = dict(zip(("user_jwt_cb", "signature_cb"), signing_in(file.read_text), strict=True))
     while True:
         try:
             return await nats.connect(
@@ -68,7 +79,8 @@ async def connect(
                 connect_timeout=2,
                 ping_interval=10,
                 max_outstanding_pings=2,
-                **{**access(service), **others},
+                inbox_prefix=inbox_prefix(service).encode(),
+                **signing,
             )
         except (OSError, nats.errors.Error) as error:
             log.warning("waiting for NATS", extra={"error": repr(error)[:200]})

@@ -6,16 +6,13 @@ JSON Web Tokens of version 2 as the server reads them, signed with Ed25519 nkeys
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import nkeys
-
 from shared.clock import Clock
+from shared.messaging.nkeys import Key
 
-OPERATOR, ACCOUNT, USER = nkeys.PREFIX_BYTE_OPERATOR, nkeys.PREFIX_BYTE_ACCOUNT, nkeys.PREFIX_BYTE_USER
 ANY = -1
 _ALL: Mapping[str, int | bool] = {
     "subs": ANY, "data": ANY, "payload": ANY, "imports": ANY, "exports": ANY, "conn": ANY, "leaf": ANY,
@@ -25,33 +22,11 @@ _STORING: Mapping[str, int] = {"mem_storage": ANY, "disk_storage": ANY, "streams
 
 
 @dataclass(frozen=True)
-class Key:
-    """An Ed25519 key pair in NATS's encoding; ``public`` names whom it belongs to."""
-
-    seed: str
-    public: str
-
-
-@dataclass(frozen=True)
 class May:
     """Subjects that a user may publish to and subscribe to; everything where nothing is named."""
 
     publish: Sequence[str] = ()
     subscribe: Sequence[str] = ()
-
-
-def new_key(kind: int) -> Key:
-    """A new key pair of an operator, an account or a user."""
-    return key_of(nkeys.encode_seed(os.urandom(32), kind).decode())
-
-
-def key_of(seed: str) -> Key:
-    """The pair that a seed stands for; ValueError when it is none."""
-    try:
-        pair = nkeys.from_seed(bytearray(seed.encode()))
-        return Key(seed, pair.public_key.decode())
-    except (nkeys.NkeysError, ValueError) as error:
-        raise ValueError("not the seed of a NATS key") from error
 
 
 def operator_claim(root: Key, name: str, signing: Key, system_account: str) -> str:
@@ -112,8 +87,7 @@ def _signed(issuer: Key, subject: str, name: str, told: Mapping[str, Any], expir
     digest = hashlib.sha256(json.dumps(claim, sort_keys=True).encode()).digest()
     claim["jti"] = base64.b32encode(digest).decode().rstrip("=")
     head, body = (_base64(json.dumps(part).encode()) for part in ({"typ": "JWT", "alg": "ed25519-nkey"}, claim))
-    signature = nkeys.from_seed(bytearray(issuer.seed.encode())).sign(f"{head}.{body}".encode())
-    return f"{head}.{body}.{_base64(signature)}"
+    return f"{head}.{body}.{_base64(issuer.sign(f'{head}.{body}'.encode()))}"
 
 
 def _base64(data: bytes) -> str:

@@ -11,8 +11,8 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RePublish, StorageType, StreamConfig
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
-from shared.messaging.claims import ACCOUNT, new_key
 from shared.messaging.envelope import new_id
+from shared.messaging.nkeys import ACCOUNT, new_key
 from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream, ingress_stream, stream_config
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS
 from tests.conftest import Nats

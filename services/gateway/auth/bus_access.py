@@ -26,7 +26,7 @@ from services.gateway.tables import agreements, bus_credentials, sanctions
 from shared.clock import Clock
 from shared.messaging.accounts import FUND, SIGNING, SYSTEM, partner_claim, partner_credentials
 from shared.messaging.bus import Bus, ServiceUnavailable, connect
-from shared.messaging.claims import ACCOUNT, key_of, new_key
+from shared.messaging.nkeys import ACCOUNT, key_of, new_key
 from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream, ingress_stream
 from shared.messaging.service import Service
 from shared.messaging.unit_of_work import RECEIPTS
@@ -141,7 +141,7 @@ class BusAccess:
     def __init__(self, directory: Path) -> None:
         self._operator = key_of((directory / SIGNING).read_text(encoding="ascii").strip())
         self._fund = (directory / FUND).read_text(encoding="ascii").strip()
-        self._credentials = str(directory / SYSTEM)
+        self._credentials = directory / SYSTEM
         self._client: Client | None = None
 
     @classmethod
@@ -183,7 +183,7 @@ class BusAccess:
 
     async def _ask(self, subject: str, body: bytes) -> bytes:
         if self._client is None:
-            self._client = await connect("riskpool-gateway-partners", "gateway", user_credentials=self._credentials)
+            self._client = await connect("riskpool-gateway-partners", "gateway", credentials=self._credentials)
         return bytes((await self._client.request(subject, body, timeout=ASK_SECONDS)).data)
 
     async def close(self) -> None:
