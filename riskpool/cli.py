@@ -14,7 +14,7 @@ COMMANDS = {
     "audit": "riskpool.audit:app",
     "scheme": "riskpool.scheme:app",
     "token": "riskpool.token:app",
-    "partner": "riskpool.partner:app",
+    "partner": "riskpool.partners.command:app",
     "keys": "riskpool.keys:keys",
     "user": "riskpool.user:app",
     "gateway": "riskpool.rebuild:app",

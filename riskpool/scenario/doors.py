@@ -12,15 +12,12 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import nats
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 
-from shared.messaging.nkeys import signing_in
+from riskpool.partners.client import BusClient, Connect
 
 Tokens = Callable[[str], str]
-_RECEIPT_WAIT_S = 3.0
 _FIRST_WAIT_S = 10.0
 _DOOR_WAIT_S = 60.0
 _RECOVERY_WAIT_S = 30.0
@@ -134,52 +131,12 @@ class HttpDoor:
             await asyncio.sleep(0.2)
 
 
-@dataclass
-class _Partner:
-    """An institution on the bus: its connection, and receipts that came before they were asked for."""
-
-    client: Client
-    issued: str
-    receipts: dict[str, Answer] = field(default_factory=dict)
-
-    async def publish(self, subject: str, payload: bytes) -> None:
-        """Store an event; the ingress stream may appear a moment after the agreement, the bus may just be starting."""
-        headers = {"content-type": "application/cloudevents+json"}
-        deadline = time.monotonic() + _RECEIPT_WAIT_S
-        while True:
-            try:
-                await self.client.jetstream().publish(f"submit.{subject}", payload, headers=headers, timeout=2)
-                return
-            except (NatsError, NatsTimeout):
-                if time.monotonic() > deadline:
-                    raise
-            await asyncio.sleep(0.05)
-
-    async def receipt(self, event_id: str) -> Answer | None:
-        """The receipt of an event, or None when it does not come soon."""
-        wanted = json.dumps({"batch": 1, "expires": int(_RECEIPT_WAIT_S * 1e9)}).encode()
-        inbox = self.client.new_inbox()
-        taken = await self.client.subscribe(inbox)
-        try:
-            while event_id not in self.receipts:
-                await self.client.publish("rcpt.next", wanted, reply=inbox)
-                message = await taken.next_msg(timeout=_RECEIPT_WAIT_S)
-                if not message.data:  # none came in time
-                    return None
-                await self.client.publish(message.reply, b"+ACK")
-                receipt = json.loads(message.data)["data"]
-                self.receipts[receipt["event_id"]] = _from_receipt(receipt)
-        finally:
-            await taken.unsubscribe()
-        return self.receipts[event_id]
-
-
 class BusDoor:
     """The bus as partners see it: each with an account of its own, for which the commission issues credentials."""
 
-    def __init__(self, nats_url: str, http: HttpDoor, commission: str) -> None:
-        self._url, self._http, self._commission = nats_url, http, commission
-        self._partners: dict[str, _Partner] = {}
+    def __init__(self, nats_url: str, http: HttpDoor, commission: str, connect: Connect) -> None:
+        self._url, self._http, self._commission, self._connect = nats_url, http, commission, connect
+        self._partners: dict[str, tuple[BusClient, str]] = {}
         self._patience = _DOOR_WAIT_S
         self.closed_at = 0.0
 
@@ -190,17 +147,16 @@ class BusDoor:
         partner = await self._partner(institution)
         if partner is None:
             return None
-        subject = f"{self._http.scheme}.{name}"
         payload = json.dumps(self._envelope(institution, name, fields, day, event_id), ensure_ascii=False).encode()
         deadline = time.monotonic() + self._patience
         while True:
             try:
                 for _ in range(times):
-                    await partner.publish(subject, payload)
+                    await partner.publish(self._http.scheme, name, payload)
                 receipt = await partner.receipt(event_id)
                 if receipt is not None:
                     self._patience = _DOOR_WAIT_S
-                    return receipt
+                    return _from_receipt(receipt)
             except (NatsError, NatsTimeout):
                 await asyncio.sleep(0.2)
             self.closed_at = time.monotonic()
@@ -208,28 +164,20 @@ class BusDoor:
                 self._patience = 0.0
                 raise DoorError(f"no receipt for {name} of {institution} (event {event_id})")
 
-    async def _partner(self, institution: str) -> _Partner | None:
+    async def _partner(self, institution: str) -> BusClient | None:
         if institution not in self._partners:
             issued = await self._http.credentials(self._commission, institution)
             if issued is None:
                 return None
-            claim, sign = signing_in(lambda: str(issued["credentials"]))
-            client = await nats.connect(
-                self._url,
-                user_jwt_cb=claim,
-                signature_cb=sign,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,
-                error_cb=_ignore,
-            )
-            self._partners[institution] = _Partner(client, issued["id"])
-        return self._partners[institution]
+            client = await self._connect(self._url, lambda: str(issued["credentials"]))
+            self._partners[institution] = client, str(issued["id"])
+        return self._partners[institution][0]
 
     async def close(self) -> None:
         """Give the credentials back."""
-        for institution, partner in self._partners.items():
-            await partner.client.close()
-            await self._http.end_credentials(self._commission, institution, partner.issued)
+        for institution, (client, issued) in self._partners.items():
+            await client.close()
+            await self._http.end_credentials(self._commission, institution, issued)
 
     def _envelope(
         self, institution: str, name: str, fields: dict[str, Any], day: date, event_id: str
@@ -285,11 +233,11 @@ class Doors:
 
 @asynccontextmanager
 async def open_doors(
-    api_url: str, nats_url: str | None, scheme: str, tokens: Tokens, commission: str
+    api_url: str, nats_url: str | None, scheme: str, tokens: Tokens, commission: str, connect: Connect
 ) -> AsyncIterator[Doors]:
     """The doors of a running system, closed on leaving; ``commission`` lets partners onto the bus."""
     http = HttpDoor(api_url, scheme, tokens)
-    bus = BusDoor(nats_url, http, commission) if nats_url is not None else None
+    bus = BusDoor(nats_url, http, commission, connect) if nats_url is not None else None
     try:
         yield Doors(http, bus)
     finally:
@@ -297,10 +245,6 @@ async def open_doors(
             if bus is not None:
                 await bus.close()
         await http.close()
-
-
-async def _ignore(_error: Exception) -> None:
-    """Connection errors show as publishes without an answer."""
 
 
 def _json(response: httpx.Response) -> Any:

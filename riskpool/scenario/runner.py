@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from riskpool.partners.client import Connect, PartnerClient
 from riskpool.scenario.doors import Answer, DoorError, Doors, Tokens, open_doors
 from riskpool.scenario.matching import differences
 from riskpool.scenario.report import Failure, Outcome
@@ -33,17 +34,19 @@ async def run_scenario(
     seed: int | None = None,
     scheme: str | None = None,
     progress: Progress | None = None,
+    connect: Connect = PartnerClient.connect,
 ) -> Outcome:
     """Run the story in a file (contract.md section 9); ``scheme`` runs it under another scheme's id.
 
-    ``duplicate`` makes every command and every partner event twice under one id; ``seed`` shuffles what is left open.
+    Partners connect by ``connect``. ``duplicate`` makes every command and every partner event twice under one id;
+    ``seed`` shuffles what is left open.
     Raises StoryError for a malformed story; everything that goes wrong in the run is in the outcome.
     """
     story = load_story(Path(path))
     scheme_id = scheme or (scheme_of(story) if story.scheme_file else story.scheme)
     started = time.monotonic()
     outcome = Outcome(story.title, scheme_id, len(story.steps))
-    async with open_doors(api_url, nats_url, scheme_id, tokens, READER) as doors:
+    async with open_doors(api_url, nats_url, scheme_id, tokens, READER, connect) as doors:
         run = _Run(story, doors, outcome, duplicate, Random(seed) if seed is not None else None)
         for step in story.steps:
             if progress is not None:

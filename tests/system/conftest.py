@@ -18,6 +18,7 @@ import pytest
 from riskpool.place import read_description
 
 START_SECONDS = 120.0
+PARTNERS = Path(__file__).parents[1] / "partners" / "node"
 Holds = Callable[[], bool]
 
 
@@ -129,6 +130,20 @@ def start_for_module() -> Iterator[Start]:
     """The same, for stacks that several tests of a module share."""
     with _further_stacks() as start_one:
         yield start_one
+
+
+@pytest.fixture(scope="session")
+def node_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with NATS's official JavaScript client, by its hashes."""
+    npm = shutil.which("npm")
+    if npm is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("Node.js with npm is not on this machine")
+    place = tmp_path_factory.mktemp("node")
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(PARTNERS / name, place)
+    made = subprocess.run([npm, "ci", "--ignore-scripts"], cwd=place, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    return place
 
 
 @contextlib.contextmanager

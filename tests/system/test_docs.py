@@ -81,6 +81,17 @@ async def test_the_partners_python_program_gets_its_receipt(lent: RunningStack, 
     assert run(lent, reader, sys.executable, "-c", program).split() == ["accepted"]
 
 
+async def test_the_partners_javascript_program_gets_its_receipt(
+    lent: RunningStack, reader: Path, node_packages: Path
+) -> None:
+    credentials, _ = blocks("docs/partners.md", "sh")
+    run(lent, reader, "bash", "-euo", "pipefail", "-c", credentials)
+    [program] = blocks("docs/partners.md", "javascript")
+    (reader / "partner.mjs").write_text(program.replace("nats://127.0.0.1:4222", lent.nats_url))
+    (reader / "node_modules").symlink_to(node_packages / "node_modules")
+    assert run(lent, reader, "node", "partner.mjs").split() == ["accepted"]
+
+
 async def test_the_partners_curl_commands_get_their_receipt_and_read_it_again(lent: RunningStack, reader: Path) -> None:
     _, script = blocks("docs/partners.md", "sh")
     printed = run(lent, reader, "bash", "-euo", "pipefail", "-c", script)
