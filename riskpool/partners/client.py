@@ -70,21 +70,28 @@ class PartnerClient:
 
     async def receipt(self, event_id: str, seconds: float = RECEIPT_SECONDS) -> dict[str, Any] | None:
         """The receipt of an event, or None when it does not come in time."""
-        wanted = json.dumps({"batch": 1, "expires": int(seconds * 1e9)}).encode()
+        while event_id not in self._receipts:
+            receipt = await self.next_receipt(seconds)
+            if receipt is None:
+                return None
+            self._receipts[receipt["event_id"]] = receipt
+        return self._receipts[event_id]
+
+    async def next_receipt(self, seconds: float) -> dict[str, Any] | None:
+        """The next receipt that was not fetched yet, acknowledged; None when there is none in time."""
         inbox = self._client.new_inbox()
         taken = await self._client.subscribe(inbox)
         try:
-            while event_id not in self._receipts:
-                await self._client.publish("rcpt.next", wanted, reply=inbox)
-                message = await taken.next_msg(timeout=seconds + 1)
-                if not message.data:  # the server's word that none came
-                    return None
-                await self._client.publish(message.reply, b"+ACK")
-                receipt = json.loads(message.data)["data"]
-                self._receipts[receipt["event_id"]] = receipt
+            wanted = json.dumps({"batch": 1, "expires": int(seconds * 1e9)}).encode()
+            await self._client.publish("rcpt.next", wanted, reply=inbox)
+            message = await taken.next_msg(timeout=seconds + 1)
         finally:
             await taken.unsubscribe()
-        return self._receipts[event_id]
+        if not message.data:  # the server's word that none came
+            return None
+        await self._client.publish(message.reply, b"+ACK")
+        receipt: dict[str, Any] = json.loads(message.data)["data"]
+        return receipt
 
     async def close(self) -> None:
         """Disconnect."""

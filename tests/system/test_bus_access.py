@@ -270,6 +270,24 @@ async def test_an_operator_adds_rotates_lists_and_revokes_beside_the_gateway(hou
     assert nobody.returncode == 1 and "no agreement" in nobody.stderr
 
 
+@pytest.mark.parametrize(("institution", "kind"), [("bank-x", "bank"), ("keeper", "custodian")])
+async def test_a_partner_certifies_its_way_in(house: House, tmp_path: Path, institution: str, kind: str) -> None:
+    file = tmp_path / "partner.creds"
+    file.write_text(house.issue(institution, rotate=True)["credentials"])
+    words = ("certify", institution, "--kind", kind, "--credentials", str(file), "--url", house.stack.nats_url)
+    command = [sys.executable, "-m", "riskpool", "partner", *words]
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("passed") == 11 and "FAILED" not in done.stdout
+    house.issue(institution, rotate=True)
+    shut_out = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert shut_out.returncode == 1 and "no way in" in shut_out.stderr
+
+
 async def test_an_institution_may_not_let_itself_in(house: House) -> None:
     tokens = await make_tokens(house.stack.database_url("gateway"), "yanqing", {"bank-x"})
     headers = {"Authorization": f"Bearer {tokens('bank-x')}"}

@@ -75,8 +75,10 @@ def run(stack: RunningStack, place: Path, *command: str) -> str:
 
 
 async def test_the_partners_python_program_gets_its_receipt(lent: RunningStack, reader: Path) -> None:
-    credentials, _ = blocks("docs/partners.md", "sh")
+    credentials, certify, _ = blocks("docs/partners.md", "sh")
     assert "core banking" in run(lent, reader, "bash", "-euo", "pipefail", "-c", credentials)
+    passed = run(lent, reader, "bash", "-euo", "pipefail", "-c", certify.replace(" --", f" --url {lent.nats_url} --", 1))
+    assert "FAILED" not in passed
     [program] = blocks("docs/partners.md", "python")
     assert run(lent, reader, sys.executable, "-c", program).split() == ["accepted"]
 
@@ -84,7 +86,7 @@ async def test_the_partners_python_program_gets_its_receipt(lent: RunningStack, 
 async def test_the_partners_javascript_program_gets_its_receipt(
     lent: RunningStack, reader: Path, node_packages: Path
 ) -> None:
-    credentials, _ = blocks("docs/partners.md", "sh")
+    credentials, *_ = blocks("docs/partners.md", "sh")
     run(lent, reader, "bash", "-euo", "pipefail", "-c", credentials)
     [program] = blocks("docs/partners.md", "javascript")
     (reader / "partner.mjs").write_text(program.replace("nats://127.0.0.1:4222", lent.nats_url))
@@ -93,7 +95,7 @@ async def test_the_partners_javascript_program_gets_its_receipt(
 
 
 async def test_the_partners_curl_commands_get_their_receipt_and_read_it_again(lent: RunningStack, reader: Path) -> None:
-    _, script = blocks("docs/partners.md", "sh")
+    *_, script = blocks("docs/partners.md", "sh")
     printed = run(lent, reader, "bash", "-euo", "pipefail", "-c", script)
     assert printed.count('"outcome":"accepted"') == 2
 
