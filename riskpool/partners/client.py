@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 
+from shared.messaging.bus import tls
 from shared.messaging.nkeys import signing_in
 
 RECEIPT_SECONDS = 3.0
@@ -48,6 +49,7 @@ class PartnerClient:
         return cls(
             await nats.connect(
                 url,
+                tls=tls(),
                 user_jwt_cb=claim,
                 signature_cb=sign,
                 max_reconnect_attempts=-1,

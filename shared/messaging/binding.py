@@ -6,12 +6,12 @@ from typing import Any
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
 from faststream.nats.annotations import NatsMessage
-from faststream.nats.security import NatsJWT
+from faststream.nats.security import NatsJWT, NatsSecurity
 from nats.aio.msg import Msg
 
 from shared.messaging import natsfix
 from shared.messaging.accounts import inbox_prefix
-from shared.messaging.bus import credentials_file, nats_url
+from shared.messaging.bus import credentials_file, nats_url, tls
 from shared.messaging.nkeys import signing_in
 from shared.messaging.provisioning import Consumer
 
@@ -30,7 +30,8 @@ class Binding:
 
     def __init__(self, service: str, closed: Callable[[], Awaitable[None]]):
         natsfix.install()
-        file = credentials_file()
+        file, context = credentials_file(), tls()
+        encrypted: dict[str, Any] = {"ssl_context": context, "use_ssl": True} if context else {}
         self._inbox = f"{inbox_prefix(service)}.".encode()
         self.broker = NatsBroker(
             nats_url(),
@@ -44,7 +45,7 @@ class Binding:
             max_outstanding_pings=2,
             closed_cb=closed,
             inbox_prefix=inbox_prefix(service),
-            security=NatsJWT(*signing_in(file.read_text)) if file else None,
+            security=NatsJWT(*signing_in(file.read_text), **encrypted) if file else NatsSecurity(**encrypted),
         )
 
     def consume(self, consumer: Consumer, take: Take) -> Any:

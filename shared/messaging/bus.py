@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +51,20 @@ def credentials_file() -> Path | None:
     return Path(file) if file else None
 
 
+def tls() -> ssl.SSLContext | None:
+    """What a connection is encrypted by: the authority in ``RISKPOOL_NATS_CA``, None where there is none.
+
+    ``RISKPOOL_NATS_CERT`` and ``RISKPOOL_NATS_KEY`` are this side's own certificate, where the server asks for one.
+    """
+    authority, own = os.environ.get("RISKPOOL_NATS_CA"), os.environ.get("RISKPOOL_NATS_CERT")
+    if not authority:
+        return None
+    context = ssl.create_default_context(cafile=authority)
+    if own:
+        context.load_cert_chain(own, os.environ.get("RISKPOOL_NATS_KEY") or None)
+    return context
+
+
 async def connect(
     name: str,
     service: str,
@@ -65,6 +80,7 @@ async def connect(
         log.debug("nats", extra={"error": repr(error)[:200]})
 
     signing: dict[str, Any] = {}
+    context = tls()
     if file := credentials or credentials_file():
         signing = dict(zip(("user_jwt_cb", "signature_cb"), signing_in(file.read_text), strict=True))
     while True:
@@ -80,6 +96,7 @@ async def connect(
                 ping_interval=10,
                 max_outstanding_pings=2,
                 inbox_prefix=inbox_prefix(service).encode(),
+                tls=context,
                 **signing,
             )
         except (OSError, nats.errors.Error) as error:

@@ -77,7 +77,8 @@ def run(stack: RunningStack, place: Path, *command: str) -> str:
 async def test_the_partners_python_program_gets_its_receipt(lent: RunningStack, reader: Path) -> None:
     credentials, certify, _ = blocks("docs/partners.md", "sh")
     assert "core banking" in run(lent, reader, "bash", "-euo", "pipefail", "-c", credentials)
-    passed = run(lent, reader, "bash", "-euo", "pipefail", "-c", certify.replace(" --", f" --url {lent.nats_url} --", 1))
+    here = certify.replace(" --", f" --url {lent.nats_url} --", 1)
+    passed = run(lent, reader, "bash", "-euo", "pipefail", "-c", here)
     assert "FAILED" not in passed
     [program] = blocks("docs/partners.md", "python")
     assert run(lent, reader, sys.executable, "-c", program).split() == ["accepted"]
