@@ -19,6 +19,8 @@ COMMANDS = {
     "user": "riskpool.user:app",
     "gateway": "riskpool.rebuild:app",
     "report": "riskpool.report:app",
+    "backup": "riskpool.backups.command:backup",
+    "restore": "riskpool.backups.command:restore",
     "books": "riskpool.books.command:command",
     "import-history": "riskpool.history.command:command",
     "docs": "riskpool.documents:command",

@@ -15,7 +15,7 @@ import httpx
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 
-from riskpool.partners.client import BusClient, Connect
+from riskpool.partners.client import BusClient, Connect, PartnerClient
 
 Tokens = Callable[[str], str]
 _FIRST_WAIT_S = 10.0
@@ -233,7 +233,12 @@ class Doors:
 
 @asynccontextmanager
 async def open_doors(
-    api_url: str, nats_url: str | None, scheme: str, tokens: Tokens, commission: str, connect: Connect
+    api_url: str,
+    nats_url: str | None,
+    scheme: str,
+    tokens: Tokens,
+    commission: str = "drc",
+    connect: Connect = PartnerClient.connect,
 ) -> AsyncIterator[Doors]:
     """The doors of a running system, closed on leaving; ``commission`` lets partners onto the bus."""
     http = HttpDoor(api_url, scheme, tokens)

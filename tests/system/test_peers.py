@@ -57,7 +57,7 @@ async def test_pgbench_gives_rates_and_times_that_agree_with_its_tables(bench: P
     taken = await bench.update_milliseconds(1)
     assert hot.ops_per_second and many.ops_per_second
     assert hot.n in (1, 4)
-    assert 0 < statistics.median(taken) < 1000
+    assert 0 < statistics.mean(taken) < 1000  # on a busy machine pgbench does not look at the clock for every update
 
 
 async def test_a_change_without_history_fails_pgbench(bench: Pgbench) -> None:
