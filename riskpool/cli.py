@@ -16,6 +16,7 @@ COMMANDS = {
     "token": "riskpool.token:app",
     "partner": "riskpool.partners.command:app",
     "keys": "riskpool.keys:keys",
+    "parked": "riskpool.parked:app",
     "user": "riskpool.user:app",
     "gateway": "riskpool.rebuild:app",
     "report": "riskpool.report:app",

@@ -61,7 +61,7 @@ def revoke(
         ended = await bus_access.revoke(connection, scheme, institution, BY, only=identifier)
         return ended, await bus_access.credentials_of(connection, institution=institution)
 
-    _settings(data)
+    use_the_stacks_bus(data)
     ended, rows = in_database(data, work)
     if not ended:
         fail(f"{institution} has no such valid credentials: see `riskpool partner list`")
@@ -101,13 +101,13 @@ def _issue(institution: str, scheme: str, note: str, days: int | None, data: Pat
             await bus_access.revoke(connection, scheme, institution, BY, but=issued[0])
         return issued[1], await bus_access.credentials_of(connection, institution=institution)
 
-    _settings(data)
+    use_the_stacks_bus(data)
     told, rows = in_database(data, work)
     _tell(rows)
     print(told, end="")
 
 
-def _settings(data: Path) -> None:
+def use_the_stacks_bus(data: Path) -> None:
     """The bus and the gateway's keys: those of the environment, else of the stack running in ``data``."""
     if not os.environ.get("RISKPOOL_NATS_KEYS"):
         try:

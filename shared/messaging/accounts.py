@@ -63,7 +63,7 @@ def service_may(service: str) -> May:
     """What a deciding service may do in the fund's account: publish its own events, and work its own consumers."""
     return May(
         (f"events.*.{service}.>", "receipts.>", f"owners.{service}.*", *_answers(service), *_streams(service)),
-        (_inbox(service), f"commands.*.{service}.*", f"progress.{service}", f"owners.{service}.*"),
+        (_inbox(service), f"commands.*.{service}.*", f"progress.{service}", f"parked.{service}", f"owners.{service}.*"),
     )
 
 
@@ -71,10 +71,10 @@ def gateway_may() -> May:
     """What the gateway may do: ask the services, submit for partners that come by HTTP, and publish its own events."""
     lists = ("$JS.API.STREAM.LIST", "$JS.API.CONSUMER.LIST.*")
     partners = (f"$JS.API.CONSUMER.{verb}.{RECEIPTS}.>" for verb in ("INFO", "CREATE", "DURABLE.CREATE", "DELETE"))
-    asks = ("commands.>", "progress.*", "partners.*.>")
+    asks = ("commands.>", "progress.*", "parked.*", "partners.*.>")
     return May(
         ("events.*.gateway.>", *asks, *_answers("gateway"), *_streams("gateway"), *lists, *partners),
-        (_inbox("gateway"), "progress.gateway"),
+        (_inbox("gateway"), "progress.gateway", "parked.gateway"),
     )
 
 

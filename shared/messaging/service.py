@@ -30,6 +30,7 @@ from shared.messaging.dispatch import Dispatch
 from shared.messaging.envelope import Envelope
 from shared.messaging.intake import Intake, telling
 from shared.messaging.owners import Owners, unpacked
+from shared.messaging.parked import Parked
 from shared.messaging.progress import progress
 from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream, ingress_stream
 from shared.messaging.reading import read_event
@@ -155,6 +156,8 @@ class Service:
             if self.commands:
                 binding.serve(f"commands.*.{self.name}.*", self.name, dispatch.command)
             binding.serve(f"progress.{self.name}", self.name, self._progress)
+            parked = Parked(self.engine, client, lambda consumer: self._intake_of(dispatch, consumer))
+            binding.serve(f"parked.{self.name}", self.name, parked.answer)
             await self._until_it_works(binding.start)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._relay().run(), name="relay")
@@ -236,6 +239,10 @@ class Service:
         batch = [intake.read_one(unpacked(self.bus.client, parts)) for parts in request["messages"]]
         return [telling(error) for error in await intake.decide(batch)]
 
+    def _intake_of(self, dispatch: Dispatch, consumer: str) -> Intake | None:
+        """The intake that handles a consumer's messages again; a partner's were answered, and are not taken twice."""
+        return next((one for one in self._intakes(dispatch).values() if one.consumer == consumer), None)
+
     def _events_consumer(self) -> Consumer:
         if self.all_events:
             return Consumer(EVENTS, self.name, ("events.>",))
@@ -307,11 +314,11 @@ class Service:
     async def _measure(self) -> None:
         OUTBOX.set(await self.unpublished())
         async with self.engine.connect() as connection:
-            PARKED.set((await connection.execute(select(func.count()).select_from(tables.parked))).scalar_one())
+            PARKED.set(await _unsettled(connection))
 
     async def _progress(self, body: bytes, subject: str) -> bytes:
         async with self.engine.connect() as connection:
-            parked = (await connection.execute(select(func.count()).select_from(tables.parked))).scalar_one()
+            parked = await _unsettled(connection)
         return json.dumps({"unpublished": await self.unpublished(), "parked": parked}).encode()
 
     async def _healthz(self, request: Request) -> Response:
@@ -329,3 +336,8 @@ class Service:
 
     async def _metrics(self, request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _unsettled(connection: AsyncConnection) -> int:
+    query = select(func.count()).select_from(tables.parked).where(tables.parked.c.settled_at.is_(None))
+    return int((await connection.execute(query)).scalar_one())

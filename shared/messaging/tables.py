@@ -119,8 +119,13 @@ parked = Table(
     Column("error", Text, nullable=False),
     Column("trace", Text, nullable=False),
     Column("parked_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("settled_at", DateTime(timezone=True)),
+    Column("settlement", Text),
+    Column("settled_by", Text),
+    Column("reason", Text),
     comment="What could not be read or handled, with its bytes: nothing is lost.",
 )
+Index("parked_unsettled", parked.c.parked_at, postgresql_where=parked.c.settled_at.is_(None))
 receipts = Table(
     "receipts",
     metadata,

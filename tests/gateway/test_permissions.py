@@ -69,6 +69,7 @@ DECIDING = {
     "IncomeCredited": ("custodian", ""),
     "StatementIssued": ("custodian", ""),
     "bus.manage": ("", "drc"),
+    "parked.settle": ("operator", ""),
     "documents.upload": (f"{AGENCIES} bank lender guarantor insurer custodian", ""),
 }
 # What officers, heads and auditors may look at.
@@ -85,6 +86,7 @@ LOOKING = {
     **dict.fromkeys(("reports.custodian_half_year", "reports.custodian_annual"), "drc finance government custodian"),
     **dict.fromkeys(("reports.compensation_request", "reports.recovery_half_year"), "drc finance government"),
     "reports.department_quarter": AGENCIES,
+    "page.parked": "operator",
     "reports.institution_statement": "drc bank lender guarantor insurer custodian",
 }
 EVERYBODY = {"page.worklist", "page.scheme", "page.permissions"}

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 LENDING = ROOT / "riskpool" / "scenarios" / "parts" / "lending.yaml"
 SHELL_PAGES = (
     "README.md", "README.zh-CN.md", "docs/sign-in.md", "docs/projections.md", "docs/reports.md", "docs/audit.md",
-    "docs/books.md", "docs/backup.md",
+    "docs/books.md", "docs/backup.md", "docs/parked.md",
 )  # fmt: skip
 PRINTED = {"http://127.0.0.1:8080": "api_url", "nats://127.0.0.1:4222": "nats_url"}
 # What `make run` has ready: the examples report repayments of this loan.

@@ -13,6 +13,7 @@ KINDS: Final = (*AGENCIES, *INSTITUTIONS, OPERATOR)
 NO_AGREEMENT: Final = ""
 # Decisions that bind the fund or the government: an officer prepares them, a head takes them.
 BUS: Final = "bus.manage"
+PARKED: Final = "parked.settle"
 HEADS_ONLY: Final = frozenset(
     {
         BUS,
@@ -40,7 +41,7 @@ PAGES: Final = {
     **dict.fromkeys(("bank", "lender", "guarantor"), _SEATED),
     "insurer": _CASES,
     "custodian": ("pool", "ledger", "obligations", "documents", "reports", "receipts"),
-    OPERATOR: (),
+    OPERATOR: ("parked",),
     NO_AGREEMENT: (),
 }
 REPORTS: Final = {
@@ -62,7 +63,8 @@ def _deciding(kind: str) -> frozenset[str]:
     commands = {name for name, command in COMMANDS.items() if kind in command.by}
     reported = {name for name, event in PARTNER_EVENTS.items() if kind in event.senders}
     others = {"documents.upload"} if kind in AGENCIES + INSTITUTIONS else set()
-    return frozenset(commands | reported | others | ({BUS} if kind == "drc" else set()))
+    own = {"drc": {BUS}, OPERATOR: {PARKED}}.get(kind, set())
+    return frozenset(commands | reported | others | own)
 
 
 def _of_role(kind: str, role: str) -> frozenset[str]:

@@ -20,6 +20,7 @@ from services.gateway.console import (
     loans,
     obligations,
     organisations,
+    parked,
     pool,
     recoveries,
     referral,
@@ -34,7 +35,7 @@ from shared.messaging.service import Service
 
 AREAS = (
     account, worklist, cases, referral, review, financing, claims, loans, pool, recoveries, obligations,
-    organisations, bus, documents, reports, scheme, audit, doing, explain, live,
+    organisations, bus, parked, documents, reports, scheme, audit, doing, explain, live,
 )  # fmt: skip
 
 

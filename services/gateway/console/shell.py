@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.datastructures import URL
 
 from services.gateway.api.events import Feed
+from services.gateway.api.parked import count_parked
 from services.gateway.api.problems import Problem, language_of
 from services.gateway.api.resources import reading
 from services.gateway.auth.callers import Caller
@@ -47,6 +48,7 @@ NAVIGATION = (
     ("institutions", "/institutions"),
     ("reports", "/reports"),
     ("receipts", "/receipts"),
+    ("parked", "/parked"),
     ("scheme", "/scheme"),
     ("audit", "/audit"),
 )
@@ -123,6 +125,7 @@ class Shell:
     async def _frame_of(self, request: Request, caller: Caller, language: Language) -> dict[str, Any]:
         """What stands around every page of a signed-in person."""
         scheme = caller.scheme
+        parked = {"parked": await count_parked(self.service)} if may(caller, "page.parked") else {}
         signed = await self.kept(request, ("signed", scheme.id), partial(names_signed, scheme=scheme.id))
         agencies = {one.id: one.en if language == "en" else one.name for one in scheme.organisations.values()}
         return {
@@ -132,7 +135,7 @@ class Shell:
             "may": partial(may, caller),
             "standard": _standard_options(caller, language),
             "today": today_of(request),
-            "counts": by_area(await self.waiting(request, caller)),
+            "counts": by_area(await self.waiting(request, caller)) | parked,
         }
 
     async def refused(self, request: Request, caller: Caller | None, problem: Problem, **context: Any) -> HTMLResponse:
