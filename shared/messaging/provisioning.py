@@ -18,7 +18,8 @@ from nats.js.errors import NotFoundError
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS
 
 ACK_WAIT_SECONDS = 5.0  # a killed consumer's batch comes again; a copy of one still at work meets the inbox
-INGRESS_BYTES = 256 * 1024 * 1024
+INGRESS_BYTES = 256 * 1024 * 1024  # of what came in that time, taken or not: who sends more is refused
+INGRESS_SECONDS = 30 * 24 * 3600.0
 _ACCOUNT = "account."
 _SAME = "{{wildcard(2)}}.{{wildcard(3)}}"
 
@@ -49,7 +50,7 @@ def stream_config(name: str, accounts: Mapping[str, str] | None = None, replicas
         discard=DiscardPolicy.NEW,
         max_bytes=INGRESS_BYTES if ingress else -1,
         max_msgs=-1,
-        max_age=365 * 24 * 3600.0 if ingress else 0,
+        max_age=INGRESS_SECONDS if ingress else 0,
         duplicate_window=120,
         num_replicas=replicas,
     )
