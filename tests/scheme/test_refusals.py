@@ -12,7 +12,7 @@ from shared.scheme.refusals import DIRECTORY, PLACEHOLDER, explain, sentences
 CORE = {
     "permission", "unknown", "idempotency.mismatch", "malformed", "too_large", "no_answer", "unreadable",
     "authentication", "clock", "internal", "media_type", "method", "refused", "request", "signin", "unavailable",
-    "bus", "parked",
+    "bus", "parked", "upload",
 }  # fmt: skip
 
 

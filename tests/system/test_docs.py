@@ -75,7 +75,7 @@ def run(stack: RunningStack, place: Path, *command: str) -> str:
 
 
 async def test_the_partners_python_program_gets_its_receipt(lent: RunningStack, reader: Path) -> None:
-    credentials, certify, _ = blocks("docs/partners.md", "sh")
+    credentials, certify, *_ = blocks("docs/partners.md", "sh")
     assert "core banking" in run(lent, reader, "bash", "-euo", "pipefail", "-c", credentials)
     here = certify.replace(" --", f" --url {lent.nats_url} --", 1)
     passed = run(lent, reader, "bash", "-euo", "pipefail", "-c", here)
@@ -96,9 +96,14 @@ async def test_the_partners_javascript_program_gets_its_receipt(
 
 
 async def test_the_partners_curl_commands_get_their_receipt_and_read_it_again(lent: RunningStack, reader: Path) -> None:
-    *_, script = blocks("docs/partners.md", "sh")
+    *_, script, _ = blocks("docs/partners.md", "sh")
     printed = run(lent, reader, "bash", "-euo", "pipefail", "-c", script)
     assert printed.count('"outcome":"accepted"') == 2
+
+
+async def test_the_partners_table_is_taken(lent: RunningStack, reader: Path) -> None:
+    *_, script = blocks("docs/partners.md", "sh")
+    assert '"rows":1' in run(lent, reader, "bash", "-euo", "pipefail", "-c", script)
 
 
 async def test_the_auditors_ten_lines_check_a_chain(lent: RunningStack, reader: Path) -> None:

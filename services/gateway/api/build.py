@@ -14,6 +14,7 @@ from services.gateway.api.documents import document_routes
 from services.gateway.api.events import Feed, event_routes
 from services.gateway.api.operations import operation_routes
 from services.gateway.api.parked import parked_routes
+from services.gateway.api.partner_files import partner_file_routes
 from services.gateway.api.partner_intake import partner_routes
 from services.gateway.api.reports import report_routes
 from services.gateway.api.resources import resource_routes
@@ -26,6 +27,7 @@ from services.gateway.console.build import build_console, presenter
 from services.gateway.documents.intake import Documents
 from services.gateway.reads import reads_of
 from services.gateway.reports.work import keep_making
+from services.gateway.uploads.work import keep_reporting
 from shared.messaging.service import Service
 
 
@@ -40,6 +42,7 @@ def build_api(app: FastAPI, service: Service) -> None:
     for router in (
         command_routes(service),
         partner_routes(service),
+        partner_file_routes(service),
         bus_access_routes(service),
         resource_routes(service),
         operation_routes(service),
@@ -62,7 +65,10 @@ def _run_beside(app: FastAPI, service: Service, closing: Closing, feed: Feed) ->
     async def lifespan(application: Any) -> AsyncIterator[Any]:
         async with service_lifespan(application) as state:
             with closing.on_signals():
-                beside = (feed.watch(), Documents(service).keep_scanning(), keep_making(service), keep_telling(service))
+                beside = (
+                    *(feed.watch(), Documents(service).keep_scanning(), keep_making(service)),
+                    *(keep_telling(service), keep_reporting(service)),
+                )
                 tasks = [asyncio.create_task(work) for work in beside]
                 if service.clock.mode == "server":
                     tasks.append(asyncio.create_task(keep_announcing(service)))

@@ -38,9 +38,9 @@ _SEATED = (*_CASES, "review", "claims", "recoveries")
 _AGENCY = (*_SEATED, "pool", "ledger", "obligations", "departments", "institutions", "audit")
 PAGES: Final = {
     **dict.fromkeys(AGENCIES, _AGENCY),
-    **dict.fromkeys(("bank", "lender", "guarantor"), _SEATED),
-    "insurer": _CASES,
-    "custodian": ("pool", "ledger", "obligations", "documents", "reports", "receipts"),
+    **dict.fromkeys(("bank", "lender", "guarantor"), (*_SEATED, "uploads")),
+    "insurer": (*_CASES, "uploads"),
+    "custodian": ("pool", "ledger", "obligations", "documents", "reports", "receipts", "uploads"),
     OPERATOR: ("parked",),
     NO_AGREEMENT: (),
 }

@@ -24,7 +24,7 @@ OUTCOMES = ("accepted", "refused")
 # What persons do besides commands and reports: they sign in, and look after users, tokens and documents.
 OWN_ACTIONS = (
     "sign-in", "documents.upload", "users.add", "users.roles", "users.password", "users.disable", "users.enable",
-    "tokens.create", "tokens.revoke", "bus.issue", "bus.end", "parked.replay", "parked.discard",
+    "tokens.create", "tokens.revoke", "uploads.add", "bus.issue", "bus.end", "parked.replay", "parked.discard",
 )  # fmt: skip
 RECEIPTS = ("accepted", "refused", "duplicate", "unreadable")
 

@@ -27,6 +27,7 @@ from services.gateway.console import (
     reports,
     review,
     scheme,
+    uploads,
     worklist,
 )
 from services.gateway.console.doing import back_of, posted_fields
@@ -35,7 +36,7 @@ from shared.messaging.service import Service
 
 AREAS = (
     account, worklist, cases, referral, review, financing, claims, loans, pool, recoveries, obligations,
-    organisations, bus, parked, documents, reports, scheme, audit, doing, explain, live,
+    organisations, bus, parked, uploads, documents, reports, scheme, audit, doing, explain, live,
 )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ NAVIGATION = (
     ("institutions", "/institutions"),
     ("reports", "/reports"),
     ("receipts", "/receipts"),
+    ("uploads", "/uploads"),
     ("parked", "/parked"),
     ("scheme", "/scheme"),
     ("audit", "/audit"),

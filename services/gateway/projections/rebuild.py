@@ -17,7 +17,7 @@ from shared.messaging.envelope import Envelope, type_of
 
 KEPT = frozenset({
     "tokens", "business_days", "submissions", "event_positions", "events", "accounts", "memberships", "sessions",
-    "actions", "bus_credentials", "drafts", "documents", "report_jobs",
+    "actions", "bus_credentials", "uploads", "upload_rows", "drafts", "documents", "report_jobs",
 })  # fmt: skip
 """What is not a projection: the events themselves, and what people and institutions told the gateway only."""
 BATCH = 500

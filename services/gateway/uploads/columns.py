@@ -1,0 +1,133 @@
+"""A partner event as a row of a table: its columns, what a cell may hold, and the row as the event's data."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from typing import Any, Literal
+
+from services.gateway.console.words import word
+from shared.contracts.base import PartnerEvent
+from shared.contracts.registry import PARTNER_EVENTS
+
+ID = "id"
+Kind = Literal["text", "money", "rate", "day", "list", "statements"]
+Cell = str | int | float | date | datetime | Decimal | None
+_SPLIT = re.compile(r"[;；\n]")
+_FORMULA = re.compile(r"'([=+\-@\t\r])")
+EXAMPLES: dict[Kind, str] = {
+    "text": "", "money": "5000000.00", "rate": "0.0400", "day": "2026-06-30", "list": "A;B",
+    "statements": "A-0001 | 2026-06-01 | 已发催收函",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field of an event; ``zh`` is its Chinese heading, which is taken as well as its name."""
+
+    name: str
+    zh: str
+    kind: Kind
+    required: bool
+
+
+class BadHeading(Exception):
+    """The first row does not name the event's fields; the message says which heading is wrong."""
+
+
+@cache
+def columns_of(name: str) -> tuple[Column, ...]:
+    """An event's columns in the order of its fields, behind the id that is optional."""
+    model: type[PartnerEvent] = PARTNER_EVENTS[name]
+    schema = model.model_json_schema()
+    required = set(schema.get("required", ()))
+    fields = [
+        Column(field, word("zh", "field", field), _kind(told), field in required)
+        for field, told in schema["properties"].items()
+    ]
+    return (Column(ID, "编号", "text", False), *fields)
+
+
+def _kind(told: dict[str, Any]) -> Kind:
+    told = next((one for one in told.get("anyOf", ()) if one.get("type") != "null"), told)
+    if told.get("type") == "array":
+        return "list" if told["items"].get("type") == "string" else "statements"
+    if told.get("format") == "date":
+        return "day"
+    pattern = told.get("pattern", "")
+    return "money" if r"\.[0-9]{2}$" in pattern else "rate" if r"{1,8}" in pattern else "text"
+
+
+def headed(name: str, headings: list[str]) -> list[Column]:
+    """The columns that headings name, in their order; BadHeading for one that is unknown, missing or there twice."""
+    known = {key: column for column in columns_of(name) for key in (column.name, column.zh)}
+    found = []
+    for heading in headings:
+        if heading not in known:
+            raise BadHeading(f"{heading or '(空)'}")
+        found.append(known[heading])
+    names = [column.name for column in found]
+    needed = [column for column in columns_of(name) if column.required]
+    missing = [f"{column.name}（{column.zh}）" for column in needed if column.name not in names]
+    if missing or len(set(names)) < len(names):
+        raise BadHeading("、".join(missing) or "重复的列")
+    return found
+
+
+def data_of(columns: list[Column], cells: list[Cell]) -> dict[str, Any]:
+    """A row as the event's data, empty cells left out; what cannot be right stays, for the contract to refuse."""
+    values = {column.name: _value(column.kind, cell) for column, cell in zip(columns, cells, strict=False)}
+    return {name: value for name, value in values.items() if value not in ("", []) and name != ID}
+
+
+def text_of(cell: Cell) -> str:
+    """A cell as text."""
+    if isinstance(cell, datetime):
+        cell = cell.date()
+    if isinstance(cell, date):
+        return cell.isoformat()
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return _FORMULA.sub(r"\1", "" if cell is None else str(cell).strip(), count=1)
+
+
+def _value(kind: Kind, cell: Cell) -> Any:
+    text = text_of(cell)
+    match kind:
+        case "money":
+            return _money(text)
+        case "day":
+            return text.replace("/", "-")
+        case "list":
+            return [one.strip() for one in _SPLIT.split(text) if one.strip()]
+        case "statements":
+            lines = [[part.strip() for part in line.split("|", 2)] for line in text.splitlines() if line.strip()]
+            return [dict(zip(("loan_no", "as_of", "text"), line, strict=False)) for line in lines]
+    return text
+
+
+def _money(text: str) -> str:
+    """An amount of yuan as the contract has it, where it is exact to the fen."""
+    try:
+        amount = Decimal(text.replace(",", "").replace("，", ""))
+        whole = amount.quantize(Decimal("0.01"))
+    except InvalidOperation:
+        return text
+    return f"{whole:f}" if whole == amount else text
+
+
+class Ids:
+    """Ids of rows that have none of their own: the same content, the n-th time in a file, has always the same id."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._seen: dict[bytes, int] = {}
+
+    def of(self, given: str, data: dict[str, Any]) -> str:
+        """A row's event id; to be asked for every row of a file in its order."""
+        digest = hashlib.sha256(json.dumps([self._name, data], sort_keys=True).encode()).digest()[:16]
+        number = self._seen[digest] = self._seen.get(digest, 0) + 1
+        return given or f"file-{digest.hex()}" + (f"-{number}" if number > 1 else "")

@@ -1,0 +1,89 @@
+"""Rows of a CSV or Excel file, one after the other, so that a large file never lies in memory as a whole."""
+
+import csv
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+
+from services.gateway.console.sheets import as_csv, as_xlsx
+from services.gateway.documents.formats import check
+from services.gateway.documents.refused import NotTaken
+from services.gateway.uploads.columns import EXAMPLES, BadHeading, Cell, Column, columns_of, headed, text_of
+
+MOST_ROWS = 100_000
+_PLAIN = str | int | float | datetime.date | None
+Row = tuple[int, list[Cell]]
+
+
+def rows_of(path: Path, kind: str) -> Iterator[Row]:
+    """Lines by their number, from the headings on; empty lines and lines that begin with # are left out.
+
+    NotTaken when the file is not what its name says.
+    """
+    for number, cells in enumerate(_xlsx(path) if kind == "xlsx" else _csv(path), 1):
+        if any(text_of(cell) for cell in cells) and not text_of(cells[0]).startswith("#"):
+            yield number, cells
+
+
+def read_headings(path: Path, kind: str, name: str) -> tuple[list[Column], int]:
+    """The columns of a file and how many rows it has; BadHeading or NotTaken says what is wrong with it."""
+    rows = rows_of(path, kind)
+    first = next(rows, None)
+    if first is None:
+        raise BadHeading("(空)")
+    headings = [text_of(cell) for cell in first[1]]
+    while headings and not headings[-1]:
+        headings.pop()
+    columns = headed(name, headings)
+    count = sum(1 for _ in rows)
+    if not 0 < count <= MOST_ROWS:
+        raise BadHeading(f"{count} 行，应为 1 至 {MOST_ROWS} 行")
+    return columns, count
+
+
+def _csv(path: Path) -> Iterator[list[Cell]]:
+    encoding = "utf-8-sig" if _is_utf8(path) else "gb18030"
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            yield from (list[Cell](row) or [None] for row in csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise NotTaken("content", str(error)[:200]) from None
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            while file.read(1 << 20):
+                pass
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _xlsx(path: Path) -> Iterator[list[Cell]]:
+    import openpyxl  # a fifth of a second, for who uploads Excel files only
+
+    check(path, "table.xlsx")
+    with path.open("rb") as file:  # by its name openpyxl would not take it: files are kept under their digest
+        try:
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            for row in book.worksheets[0].iter_rows(values_only=True):
+                yield [one if isinstance(one, _PLAIN) else str(one) for one in row] or [None]
+        except (KeyError, ValueError, IndexError, OSError) as error:
+            raise NotTaken("content", repr(error)[:200]) from None
+
+
+def template(name: str, kind: str) -> bytes:
+    """An empty table of an event: headings, and lines that say what each holds and whether it is needed."""
+    columns = columns_of(name)
+    heads = [column.name for column in columns]
+    first = [f"# {column.zh}" if place == 0 else column.zh for place, column in enumerate(columns)]
+    needed = ["# 可不填；不填时按内容生成"] + ["必填" if column.required else "选填" for column in columns[1:]]
+    example = ["# 例"] + [EXAMPLES[column.kind] for column in columns[1:]]
+    lines: list[list[str]] = [first, needed, example]
+    return as_xlsx(name, heads, lines) if kind == "xlsx" else as_csv(heads, lines)
+
+
+def table(name: str, kind: str, heads: list[str], rows: list[list[str]]) -> bytes:
+    """A table of texts in the format of a file; no text becomes a formula."""
+    return as_xlsx(name, heads, rows) if kind == "xlsx" else as_csv(heads, rows)

@@ -1,0 +1,171 @@
+"""Uploaded tables of partner events, reported row by row: one at a time over all gateways, resumed after a kill."""
+
+import asyncio
+import itertools
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.gateway.business_days import announce_through
+from services.gateway.documents.files import Files
+from services.gateway.store import keep_submission
+from services.gateway.tables import upload_rows, uploads
+from services.gateway.uploads.columns import Cell, Column, Ids, data_of, text_of
+from services.gateway.uploads.sheets import read_headings, rows_of
+from shared.clock import business_date
+from shared.contracts.registry import PARTNER_EVENTS
+from shared.messaging.envelope import type_of
+from shared.messaging.intake import describe
+from shared.messaging.service import Service
+from shared.messaging.tables import receipts
+
+log = logging.getLogger("riskpool.gateway")
+LOOK_SECONDS = 0.5
+AGAIN_SECONDS = 3.0
+RECEIPT_SECONDS = 30.0
+AT_ONCE = 100
+REJECTED = ("refused", "unreadable")
+_LOCK = 0x75706C6F616473  # "uploads": who holds it reports them
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table: its place in the file, its cells as text, its event id and data, or what is wrong with it."""
+
+    number: int
+    cells: list[str]
+    event_id: str
+    data: dict[str, Any]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a line."""
+
+    outcome: str
+    rule: str | None = None
+    detail: str | None = None
+
+
+class NoReceipt(Exception):
+    """Some receipts did not come: the lines are reported again later."""
+
+
+def lines_of(name: str, columns: list[Column], rows: Iterable[tuple[int, list[Cell]]]) -> Iterator[Line]:
+    """Rows as events of one kind; the same file gives the same ids."""
+    ids, own = Ids(name), next((place for place, column in enumerate(columns) if column.name == "id"), None)
+    for number, cells in rows:
+        data = data_of(columns, cells)
+        given = text_of(cells[own]) if own is not None and own < len(cells) else ""
+        try:
+            PARTNER_EVENTS[name].model_validate_json(json.dumps(data))
+            problem = "" if len(given) <= 200 and given.isprintable() else "id: at most 200 printable characters"
+        except ValidationError as error:
+            problem = describe(error)
+        yield Line(number, [text_of(cell) for cell in cells], ids.of(given, data), data, problem)
+
+
+async def keep_reporting(service: Service) -> None:
+    """Report what was uploaded as long as the gateway runs."""
+    files = Files.from_environment()
+    while True:
+        try:
+            async with service.engine.connect() as connection:
+                holding = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                if (await holding.execute(select(func.pg_try_advisory_lock(_LOCK)))).scalar_one():
+                    try:
+                        while True:
+                            if not await report_next(service, holding, files):
+                                await asyncio.sleep(LOOK_SECONDS)
+                    finally:
+                        await holding.invalidate()
+        except Exception as error:
+            log.warning("uploads wait", extra={"error": repr(error)[:300]})
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def report_next(service: Service, connection: AsyncConnection, files: Files) -> bool:
+    """Report the upload that waits longest, from where it stands; False when none waits."""
+    oldest = select(uploads).where(uploads.c.state != "done").order_by(uploads.c.uploaded_at, uploads.c.id).limit(1)
+    job = (await connection.execute(oldest)).one_or_none()
+    if job is None:
+        return False
+    path = files.path(job.sha256)
+    columns, _ = await asyncio.to_thread(read_headings, path, job.kind, job.event)
+    lines = lines_of(job.event, columns, itertools.islice(rows_of(path, job.kind), 1, None))
+    await announce_through(service, job.scheme, business_date(job.moment))
+    while part := await asyncio.to_thread(lambda: list(itertools.islice(lines, AT_ONCE))):
+        if fresh := [line for line in part if line.number > job.line]:
+            await _report(service, job, fresh)
+    async with service.engine.begin() as writing:
+        await writing.execute(update(uploads).where(uploads.c.id == job.id).values(state="done"))
+    return True
+
+
+async def _report(service: Service, job: Row[Any], lines: list[Line]) -> None:
+    """Have some lines decided, and keep what became of each in one transaction with how far the upload is."""
+    outcomes = {line.number: Outcome("unreadable", None, line.problem) for line in lines if line.problem}
+    async with service.engine.begin() as connection:
+        for line in (line for line in lines if not line.problem):
+            who = (job.scheme, job.institution, line.event_id)
+            if not await keep_submission(connection, *who, job.event, line.data):
+                outcomes[line.number] = Outcome("refused", "idempotency.mismatch")
+    sent = {line.event_id: line for line in lines if line.number not in outcomes}
+    await asyncio.gather(
+        *(
+            service.bus.submit(job.institution, job.scheme, job.event, _envelope(job, line), line.event_id)
+            for line in sent.values()
+        )
+    )
+    answers = await _receipts(service, job, list(sent))
+    outcomes |= {line.number: answers[line.event_id] for line in lines if line.number not in outcomes}
+    rows = [
+        {
+            "upload": job.id, "line": line.number, "event_id": line.event_id, "outcome": told.outcome,
+            "rule": told.rule, "detail": told.detail, "cells": line.cells if told.outcome in REJECTED else None,
+        }
+        for line in lines
+        if (told := outcomes[line.number])
+    ]  # fmt: skip
+    counts = Counter(told.outcome for told in outcomes.values())
+    more = {name: uploads.c[name] + counts[name] for name in ("accepted", "duplicate", "refused", "unreadable")}
+    async with service.engine.begin() as connection:
+        await connection.execute(insert(upload_rows).values(rows).on_conflict_do_nothing())
+        changed = update(uploads).where(uploads.c.id == job.id, uploads.c.line < lines[-1].number)
+        await connection.execute(changed.values(line=lines[-1].number, state="running", **more))
+
+
+def _envelope(job: Row[Any], line: Line) -> bytes:
+    attributes = {
+        "specversion": "1.0", "id": line.event_id, "source": f"/partners/{job.institution}", "scheme": job.scheme,
+        "type": type_of(job.event), "time": job.moment.isoformat(), "datacontenttype": "application/json",
+        "data": line.data,
+    }  # fmt: skip
+    return json.dumps(attributes, ensure_ascii=False).encode()
+
+
+async def _receipts(service: Service, job: Row[Any], wanted: list[str]) -> dict[str, Outcome]:
+    """The receipts of events, waited for together; NoReceipt when some do not come."""
+    found: dict[str, Outcome] = {}
+    deadline = asyncio.get_running_loop().time() + RECEIPT_SECONDS
+    while len(found) < len(set(wanted)):
+        query = select(receipts).where(
+            receipts.c.scheme == job.scheme, receipts.c.institution == job.institution, receipts.c.event_id.in_(wanted)
+        )
+        async with service.engine.connect() as connection:
+            for row in await connection.execute(query):
+                found[row.event_id] = Outcome(row.outcome, row.rule, row.detail)
+        if asyncio.get_running_loop().time() > deadline:
+            raise NoReceipt(f"{len(set(wanted)) - len(found)} receipts of {job.id} have not come")
+        if len(found) < len(set(wanted)):
+            await asyncio.sleep(0.05)
+    return found
