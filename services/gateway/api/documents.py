@@ -1,20 +1,18 @@
 """Documents over the API: the same store and checks as in the console."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.datastructures import UploadFile
 
-from services.gateway.api.problems import Problem, ProblemBody, malformed_field
+from services.gateway.api.problems import Problem, ProblemBody
 from services.gateway.api.resources import Cursor, Limit, reading
 from services.gateway.api.responses import PROBLEMS, answer
 from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.auth.permissions import needs
 from services.gateway.documents.formats import LARGEST_BYTES, MEDIA_TYPES
 from services.gateway.documents.intake import Documents
-from services.gateway.documents.multipart import bounded, chunks_of, is_multipart, posted_form
+from services.gateway.documents.multipart import posted_file
 from services.gateway.documents.queries import DocumentView, document_list
 from services.gateway.documents.serving import READ, content_of
 from services.gateway.views import Page
@@ -24,7 +22,7 @@ About = Annotated[str, Query(min_length=1, max_length=64, description="The credi
 Kind = Annotated[str, Query(pattern="^[a-z][a-z0-9_]{0,63}$", description="What it is, such as `business_licence`.")]
 FileName = Annotated[str | None, Query(max_length=300, description="Its file name; with a form, the part's own name.")]
 _BINARY = {"type": "string", "format": "binary"}
-_BODY = {
+FILE_BODY = {
     "requestBody": {
         "required": True,
         "content": {
@@ -54,20 +52,14 @@ def document_routes(service: Service) -> APIRouter:
         description="pdf, jpg, png, docx, xlsx or ofd, checked by content, at most 20 MB. The same file again is the "
         "first one. `state` is `quarantined` until a configured scanner has looked at it.",
         responses=_TOO_LARGE,
-        openapi_extra=_BODY,
+        openapi_extra=FILE_BODY,
     )
     async def upload(
         request: Request, about: About, kind: Kind, caller: Caller = caller_of, name: FileName = None
     ) -> Response:
         await room.may_upload(caller, about)
-        if is_multipart(request):
-            async with posted_form(request, LARGEST_BYTES, 1) as form:
-                file = next((one for _, one in form.multi_items() if isinstance(one, UploadFile)), None)
-                if file is None:
-                    raise malformed_field("file", "Field required", caller.scheme)
-                found = await room.upload(caller, about, kind, name or file.filename or "", chunks_of(file))
-        else:
-            found = await room.upload(caller, about, kind, name or "", _raw(request))
+        async with posted_file(request, LARGEST_BYTES) as (own_name, chunks):
+            found = await room.upload(caller, about, kind, name or own_name, chunks)
         return JSONResponse(found.model_dump(mode="json"), 201)
 
     @router.get("/documents", response_model=Page[DocumentView], summary="Documents of a case or loan, oldest first.")
@@ -94,7 +86,3 @@ def document_routes(service: Service) -> APIRouter:
         return await content_of(room, caller, id)
 
     return router
-
-
-def _raw(request: Request) -> AsyncIterator[bytes]:
-    return bounded(request, LARGEST_BYTES)

@@ -1,14 +1,13 @@
 """Partner events as a table: a CSV or Excel file is reported row by row, for institutions without a bus client."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.datastructures import UploadFile
 
 from services.gateway.api.commands import TimeHeader
-from services.gateway.api.problems import Problem, ProblemBody, malformed_field
+from services.gateway.api.documents import FILE_BODY
+from services.gateway.api.problems import Problem, ProblemBody
 from services.gateway.api.requests import business_moment
 from services.gateway.api.resources import Cursor, Filter, Limit, reading
 from services.gateway.api.responses import PROBLEMS, answer
@@ -16,7 +15,7 @@ from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.auth.permissions import needs
 from services.gateway.console.sheets import download
 from services.gateway.documents.formats import LARGEST_BYTES
-from services.gateway.documents.multipart import bounded, chunks_of, is_multipart, posted_form
+from services.gateway.documents.multipart import posted_file
 from services.gateway.uploads.intake import (
     UploadRowView,
     UploadView,
@@ -35,18 +34,6 @@ READ = "page.uploads"
 EventName = Annotated[str, Path(description="The event's name, such as `LoanRepaid`.")]
 FileName = Annotated[str | None, Query(max_length=300, description="Its file name; with a form, the part's own name.")]
 Format = Annotated[Literal["csv", "xlsx"], Query(description="csv or xlsx")]
-_BINARY = {"type": "string", "format": "binary"}
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/octet-stream": {"schema": _BINARY},
-            "multipart/form-data": {
-                "schema": {"type": "object", "required": ["file"], "properties": {"file": _BINARY}}
-            },
-        },
-    }
-}
 _TOO_LARGE: dict[int | str, dict[str, Any]] = {413: {"model": ProblemBody, "description": "More than 20 MB"}}
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _TABLE: dict[int | str, dict[str, Any]] = {
@@ -67,21 +54,15 @@ def partner_file_routes(service: Service) -> APIRouter:
         description="Its first row names the fields, as in the template. Each row is reported like any other event, in "
         "the background; the same file again books nothing twice. At most 20 MB and 100,000 rows.",
         responses=_TOO_LARGE,
-        openapi_extra=_BODY,
+        openapi_extra=FILE_BODY,
     )
     async def upload(
         request: Request, name: EventName, caller: Caller = caller_of, file_name: FileName = None,
         time: TimeHeader = None,
     ) -> Response:  # fmt: skip
         moment = await business_moment(service, caller.scheme, request)
-        if is_multipart(request):
-            async with posted_form(request, LARGEST_BYTES, 1) as form:
-                file = next((one for _, one in form.multi_items() if isinstance(one, UploadFile)), None)
-                if file is None:
-                    raise malformed_field("file", "Field required", caller.scheme)
-                found = await take(service, caller, name, file_name or file.filename or "", chunks_of(file), moment)
-        else:
-            found = await take(service, caller, name, file_name or "", _raw(request), moment)
+        async with posted_file(request, LARGEST_BYTES) as (own_name, chunks):
+            found = await take(service, caller, name, file_name or own_name, chunks, moment)
         location = f"/v1/schemes/{caller.scheme.id}/partner-files/{found.id}"
         return JSONResponse(found.model_dump(mode="json"), 202, {"Location": location})
 
@@ -137,7 +118,3 @@ def template_of(caller: Caller, name: str, kind: str) -> Response:
     if name not in PARTNER_EVENTS:
         raise Problem(404, "unknown", "event", {"name": name[:64]}, scheme=caller.scheme)
     return download(template(name, kind), f"{name}.{kind}")
-
-
-def _raw(request: Request) -> AsyncIterator[bytes]:
-    return bounded(request, LARGEST_BYTES)

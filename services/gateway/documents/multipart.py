@@ -61,3 +61,16 @@ async def chunks_of(file: UploadFile) -> AsyncIterator[bytes]:
     """A spooled file piece by piece."""
     while chunk := await file.read(_CHUNK):
         yield chunk
+
+
+@asynccontextmanager
+async def posted_file(request: Request, limit_bytes: int) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
+    """The one file of a request, in a form or as the body itself: its name, empty where it has none, and its bytes."""
+    if not is_multipart(request):
+        yield "", bounded(request, limit_bytes)
+        return
+    async with posted_form(request, limit_bytes, 1) as form:
+        file = next((one for _, one in form.multi_items() if isinstance(one, UploadFile)), None)
+        if file is None:
+            raise malformed_field("file", "Field required")
+        yield file.filename or "", chunks_of(file)
