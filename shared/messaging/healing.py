@@ -72,6 +72,10 @@ async def read_again_what_is_missing(
         return False
     told = {"stream": consumer.stream, "taken_by_the_bus": taken, "known": known}
     log.warning("the database is older than the bus: reading the stream again from its beginning", extra=told)
+    begins = (await js.stream_info(consumer.stream)).state.first_seq
+    if known is not None and begins > known + 1:
+        told = {**told, "begins": begins}
+        log.error("the stream no longer has all that is lacking: its senders must send it again", extra=told)
     await js.delete_consumer(consumer.stream, consumer.durable)
     await ensure_consumer(js, consumer)
     return True

@@ -1,9 +1,9 @@
 """How far each stream has been taken."""
 
-from shared.messaging.taken_schema import add_taken_streams
+from shared.messaging.fourth_schema import add_taken_streams
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:

@@ -1,9 +1,9 @@
 """How far each stream has been taken."""
 
-from shared.messaging.taken_schema import add_taken_streams
+from shared.messaging.fourth_schema import add_taken_streams
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""What an older database is told by: how far it has taken each stream."""
+"""What the fourth release adds to the core's tables: how far the database has taken each stream."""
 
 import sqlalchemy as sa
 from alembic import op
