@@ -52,7 +52,7 @@ def command(context: typer.Context, data: Data = Path(".riskpool"), as_json: AsJ
         with Progress(console=Console(stderr=True), transient=True) as progress:
             progress.add_task("reading events", total=None)
             findings = asyncio.run(audit(_databases(data)))
-        _tell(findings, as_json)
+        tell(findings, as_json)
 
 
 @app.command("export")
@@ -89,7 +89,7 @@ def verify_command(
     if not as_json:
         own = "that the bundle itself names; --key pins the one that you were given"
         typer.echo(f"closes checked with the public key {key or own}")
-    _tell(findings, as_json)
+    tell(findings, as_json)
 
 
 def _databases(data: Path) -> dict[str, str]:
@@ -104,7 +104,8 @@ def _databases(data: Path) -> dict[str, str]:
     return dict(description["databases"])
 
 
-def _tell(findings: Sequence[Findings], as_json: bool) -> None:
+def tell(findings: Sequence[Findings], as_json: bool) -> None:
+    """Print what was found; exit 1 when anything differs."""
     if as_json:
         typer.echo(json.dumps([f.__dict__ for f in findings], ensure_ascii=False, indent=1))
     else:
