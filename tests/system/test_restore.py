@@ -1,30 +1,39 @@
-"""A backup taken in full work is restored with equal books; what is damaged or in the way is refused."""
+"""A backup taken in full work is restored with equal books; an older database heals, or says what it lost."""
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
+from sqlalchemy import NullPool
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from riskpool.audit import audit
 from riskpool.backups.archive import Archive
-from riskpool.backups.cut import one_moment
+from riskpool.backups.cut import BackupError, one_moment
+from riskpool.backups.dump import restore
 from riskpool.demo import STORY
 from riskpool.scenario.embedded import make_tokens, organisations_of
 from riskpool.scenario.runner import run_scenario
 from riskpool.scenario.story import load_story
 from riskpool.services import OWNER_URL, SERVICES
+from shared.database import migrate
 from tests.conftest import Postgres, eventually, make_tables
 from tests.system.conftest import RunningStack
+from tests.system.test_backup import Fund
 
 pytestmark = pytest.mark.slow
 DOCUMENT = b"a licence"
@@ -46,8 +55,6 @@ def stack(start_for_module: Callable[..., Any]) -> Any:
 
 
 def keep_document(directory: Path, content: bytes) -> str:
-    import hashlib
-
     digest = hashlib.sha256(content).hexdigest()
     (directory / digest[:2]).mkdir(parents=True, exist_ok=True)
     (directory / digest[:2] / digest).write_bytes(content)
@@ -84,9 +91,6 @@ def taken(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def place(taken: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where it was restored: a directory that PostgreSQL's account can reach."""
-    import shutil
-    import tempfile
-
     directory = Path(tempfile.mkdtemp(prefix="riskpool-restored-"))
     directory.chmod(0o711)
     done = riskpool("restore", taken, "--data", directory / "data")
@@ -173,7 +177,6 @@ def damaged(whole: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def test_a_damaged_file_is_refused_before_anything_is_written(taken: Path, tmp_path: Path) -> None:
-    from riskpool.backups.cut import BackupError
 
     refused = 0
     for what, content in damaged(taken.read_bytes()):
@@ -252,6 +255,55 @@ def test_servers_given_by_their_address_are_filled_and_kept(taken: Path, postgre
     assert first["databases"] == again["databases"] and first["documents"] == again["documents"] == 1
 
 
+def test_one_database_that_is_older_takes_again_what_it_lacks_or_says_what_it_lost(
+    stack: Any, taken: Path, tmp_path: Path
+) -> None:
+    newer, fund = tmp_path / "newer.backup", Fund(stack)
+    assert riskpool("backup", newer, "--data", stack.data).returncode == 0
+    before = rows(stack, "gateway", "select count(*) from events")
+    assert {fund.income(1000 + number) for number in range(5)} == {"accepted"}
+    eventually(lambda: rows(stack, "gateway", "select count(*) from events") >= before + 5)
+    whole = rows(stack, "gateway", "select count(*) from events")
+
+    put_back(stack, "gateway", newer)
+    assert rows(stack, "gateway", "select count(*) from events") == before
+    stack.kill("gateway")
+    eventually(lambda: rows(stack, "gateway", "select count(*) from events") == whole, 60)
+    assert "reading the stream again" in (stack.data / "logs" / "gateway.log").read_text()
+    eventually(lambda: answer_of(stack)["ready"], 30)
+    checked = riskpool("gateway", "rebuild", "--check", "--data", stack.data)
+    assert checked.returncode == 0, checked.stdout
+
+    put_back(stack, "gateway", taken)  # it announced days since
+    stack.kill("gateway")
+    eventually(lambda: "is older than what gateway has announced" in answer_of(stack).get("reason", ""), 60)
+    put_back(stack, "gateway", newer)
+    eventually(lambda: answer_of(stack)["ready"], 60)
+    eventually(lambda: rows(stack, "gateway", "select count(*) from events") == whole, 60)
+
+
+def put_back(running: Any, service: str, backup: Path) -> None:
+    """What an operator does with one database: dropped, made, filled from a backup."""
+    owner = running.description["owner_database"]
+
+    async def empty() -> None:
+        connection = await asyncpg.connect(owner.format(service="postgres").replace("+asyncpg", ""), ssl=False)
+        await connection.execute(f'drop database "{service}" with (force)')
+        await connection.execute(f'create database "{service}"')
+        await connection.execute(f'grant connect on database "{service}" to "{service}"')
+        await connection.close()
+
+    asyncio.run(empty())
+    restore(owner.format(service=service), Archive(backup).chunks(f"databases/{service}.dump"))
+    migrate(service, owner.format(service=service), service)
+
+
+def answer_of(running: Any) -> dict[str, Any]:
+    with contextlib.suppress(httpx.HTTPError):
+        return dict(httpx.get(f"{running.api_url}/readyz", timeout=2, trust_env=False).json())
+    return {"ready": False}
+
+
 def test_a_cut_never_holds_an_effect_without_its_cause(postgres: Postgres) -> None:
     urls = {"review": postgres.database(), "pool": postgres.database()}
     found = asyncio.run(cuts(urls, 40))
@@ -261,9 +313,6 @@ def test_a_cut_never_holds_an_effect_without_its_cause(postgres: Postgres) -> No
 
 async def cuts(urls: dict[str, str], number: int) -> dict[str, int]:
     """Causes and their effects are written as fast as can be while cuts are taken."""
-    from sqlalchemy import NullPool
-    from sqlalchemy.ext.asyncio import create_async_engine
-
     for url in urls.values():
         engine = create_async_engine(url, poolclass=NullPool)
         async with engine.begin() as connection:
