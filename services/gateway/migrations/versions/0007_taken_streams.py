@@ -2,8 +2,8 @@
 
 from shared.messaging.fourth_schema import add_taken_streams
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:
