@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,22 +16,25 @@ from rich.table import Table
 from riskpool.place import read_description
 from riskpool.proof.bundle import NoBundle, NotWritable
 from riskpool.proof.findings import Findings
-from riskpool.services import SERVICES
+from riskpool.services import OWNER_URL, SERVICES
 
 if TYPE_CHECKING:
     from shared.aggregates import Aggregate
 
 MOST_SHOWN = 20
-Data = Annotated[Path, typer.Option(help="the stack's data directory")]
+Data = Annotated[Path, typer.Option(help=f"the stack's data directory, unless {OWNER_URL} is set")]
 AsJson = Annotated[bool, typer.Option("--json", help="print findings as JSON")]
 app = typer.Typer(add_completion=False, help="Prove the books from their events; hand a proof to somebody else.")
 
 
 async def audit(urls: dict[str, str]) -> list[Findings]:
-    """Audit every service whose database is given: name -> URL."""
-    from riskpool.proof.databases import audit_database  # verify needs no database, nor what speaks to one
+    """Audit every service whose database is given, and what they have taken of each other: name -> URL."""
+    from riskpool.proof.causes import compare_causes  # verify needs no database, nor what speaks to one
+    from riskpool.proof.databases import audit_database
 
-    return [await audit_database(name, aggregates_of(name), urls[name]) for name in SERVICES if name in urls]
+    findings = [await audit_database(name, aggregates_of(name), urls[name]) for name in SERVICES if name in urls]
+    await compare_causes(findings, urls)
+    return findings
 
 
 def aggregates_of(name: str) -> "tuple[Aggregate[Any], ...]":
@@ -48,7 +52,7 @@ def command(context: typer.Context, data: Data = Path(".riskpool"), as_json: AsJ
         with Progress(console=Console(stderr=True), transient=True) as progress:
             progress.add_task("reading events", total=None)
             findings = asyncio.run(audit(_databases(data)))
-        _tell(findings, as_json)
+        tell(findings, as_json)
 
 
 @app.command("export")
@@ -85,10 +89,12 @@ def verify_command(
     if not as_json:
         own = "that the bundle itself names; --key pins the one that you were given"
         typer.echo(f"closes checked with the public key {key or own}")
-    _tell(findings, as_json)
+    tell(findings, as_json)
 
 
 def _databases(data: Path) -> dict[str, str]:
+    if OWNER_URL in os.environ:
+        return {name: os.environ[OWNER_URL].replace("{service}", name) for name in SERVICES}
     description = read_description(data)
     if description is None:
         typer.echo(
@@ -98,7 +104,8 @@ def _databases(data: Path) -> dict[str, str]:
     return dict(description["databases"])
 
 
-def _tell(findings: Sequence[Findings], as_json: bool) -> None:
+def tell(findings: Sequence[Findings], as_json: bool) -> None:
+    """Print what was found; exit 1 when anything differs."""
     if as_json:
         typer.echo(json.dumps([f.__dict__ for f in findings], ensure_ascii=False, indent=1))
     else:

@@ -1,146 +1,119 @@
-"""`riskpool backup` and `riskpool restore`: all databases and documents in one file, and back into an empty place."""
+"""`riskpool backup` and `riskpool restore`."""
 
 import asyncio
-import importlib.metadata
 import os
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from riskpool.audit import audit
-from riskpool.backups.archive import NoBackup, pack, unpack
-from riskpool.backups.cut import dump, load, one_cut
-from riskpool.place import Place, find_running
-from riskpool.servers import PostgresServer
+from riskpool.audit import tell
+from riskpool.backups.archive import Archive, Told
+from riskpool.backups.cut import BackupError
+from riskpool.backups.restoring import check_archive, restore_into_directory, restore_into_servers
+from riskpool.backups.taking import Source, Step, take_backup
+from riskpool.place import find_running
 from riskpool.services import OWNER_URL, SERVICES
-from riskpool.supervisor import Child, StackError
+from riskpool.supervisor import StackError
+from riskpool.token import fail
 
-DOCUMENTS = "documents"
-Data = Annotated[Path, typer.Option(help="The stack's data directory.")]
-Documents = Annotated[Path | None, typer.Option(help="The documents' directory, where they are not in the stack's.")]
+DEFAULT_DATA = Path(".riskpool")
+DOCUMENTS = "RISKPOOL_DOCUMENTS"
+Documents = Annotated[Path | None, typer.Option(help=f"The directory of documents, with {OWNER_URL} set.")]
 
 
-def backup(file: Annotated[Path, typer.Argument(help="The file to write.")], data: Data = Path(".riskpool"),
-           documents: Documents = None) -> None:  # fmt: skip
-    """Write all databases and documents into one file while everything runs: of the stack in --data, or of the servers
-    that RISKPOOL_OWNER_URL names.
-
-    Keys and passwords are not in it: a restored place makes new ones, and partners' credentials stay good.
-    """
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write.", dir_okay=False)],
+    data: Annotated[Path, typer.Option(help=f"Data directory of the running stack, unless {OWNER_URL} is set.")] = (
+        DEFAULT_DATA
+    ),
+    documents: Documents = None,
+    with_keys: Annotated[bool, typer.Option("--with-keys", help="Also the keys of closes and bus: guard it.")] = False,
+) -> None:
+    """Keep all databases, as of one moment, and all documents in one file, while everything runs."""
     try:
-        urls, kept = _running(data, documents)
-        waited = asyncio.run(make(file, urls, kept, console.print))
-    except (StackError, OSError) as error:
-        _fail(console, error)
-    console.print(f"{file}: {file.stat().st_size:,} bytes; writers waited {waited * 1000:.0f} ms")
+        source = _source(data, documents, with_keys)
+        with _steps() as step:
+            taken = asyncio.run(take_backup(file, source, step))
+    except (BackupError, StackError, OSError) as error:
+        fail(str(error))
+    print(f"已备份 {file}: {file.stat().st_size} bytes, {taken.databases} databases, {taken.documents} documents")
+    print(f"writers waited at most {taken.held_seconds * 1000:.0f} ms")
+    if taken.keys:
+        print(f"含 {taken.keys} 个密钥文件，请妥善保管。 {taken.keys} files of keys are in it: guard it like the keys.")
+    else:
+        print("不含签名密钥、总线密钥和口令。 No keys and no passwords are in it: keep those apart (docs/backup.md).")
+    for words in taken.wrong:
+        typer.echo(words, err=True)
+    if taken.wrong:
+        raise typer.Exit(1)
 
 
-def restore(file: Annotated[Path, typer.Argument(help="A file that `riskpool backup` wrote.")],
-            data: Data = Path(".riskpool"), documents: Documents = None) -> None:  # fmt: skip
-    """Put a backup into an empty place and prove its books: into a new --data directory, or into the empty databases of
-    the servers that RISKPOOL_OWNER_URL names.
-    """
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `riskpool backup` wrote.", dir_okay=False)],
+    data: Annotated[Path, typer.Option(help=f"Empty directory to restore into, unless {OWNER_URL} is set.")] = (
+        DEFAULT_DATA
+    ),
+    documents: Documents = None,
+    check: Annotated[bool, typer.Option("--check", help="Only read the file and say whether it is whole.")] = False,
+) -> None:
+    """Put a backup into an empty place and prove its books. Exit 1 when anything differs or the file is damaged."""
     try:
-        asyncio.run(_restore(file, data, documents, console))
-    except (StackError, NoBackup, OSError) as error:
-        _fail(console, error)
-
-
-async def make(file: Path, urls: Mapping[str, str], documents: Path, tell: Any = lambda words: None) -> float:
-    """Write a backup of these databases (as their owner) and documents; how many seconds writers waited."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".backup-") as place:
-        parts: dict[str, Path] = {}
-        async with one_cut(urls) as cut:
-            for name, url in urls.items():
-                parts[f"{name}.dump"] = Path(place) / f"{name}.dump"
-                await asyncio.to_thread(dump, url, cut.snapshots[name], parts[f"{name}.dump"])
-                tell(f"{name}: {parts[f'{name}.dump'].stat().st_size:,} bytes")
-        if documents.is_dir():  # after the gateway's snapshot: every document that it knows is there
-            archive = shutil.make_archive(str(Path(place) / DOCUMENTS), "tar", documents)
-            parts[f"{DOCUMENTS}.tar"] = Path(archive)
-        told = {"riskpool": importlib.metadata.version("riskpool"), "heads": cut.heads}
-        await asyncio.to_thread(pack, file, parts, told)
-    return cut.waited
-
-
-async def _restore(file: Path, data: Path, documents: Path | None, console: Console) -> None:
-    with tempfile.TemporaryDirectory(prefix="riskpool-restore-") as place:
-        console.print(f"reading {file}")
-        manifest = await asyncio.to_thread(unpack, file, Path(place))
-        pattern = os.environ.get(OWNER_URL)
-        if pattern:
-            await _fill({name: pattern.format(service=name) for name in SERVICES}, Path(place), manifest, console)
-            _unpack_documents(Path(place), documents)
+        archive = Archive(file)
+        with _bytes(archive) as told:
+            archive.check(told)
+        check_archive(archive)
+        print(f"{file}: 完好 whole, taken at {archive.manifest['taken_at']} by riskpool {archive.manifest['riskpool']}")
+        if check:
             return
-        if data.exists() and any(data.iterdir()):
-            raise StackError(f"{data} is not empty. Restore into a new directory: --data DIRECTORY.")
-        stack = Place(data)
-        stack.take()
-        try:
-            await _into(stack, Path(place), manifest, console)
-            _unpack_documents(Path(place), documents or stack.directory / DOCUMENTS)
-        finally:
-            stack.release()
-    console.print(f"restored: `riskpool up --data {data}`")
+        with _steps() as step:
+            if OWNER_URL in os.environ:
+                found = asyncio.run(restore_into_servers(archive, _owner_urls(), _documents(documents), step))
+            else:
+                found = asyncio.run(restore_into_directory(archive, data, step))
+    except (BackupError, StackError, OSError) as error:
+        fail(str(error))
+    tell(found, False)
+    print("已恢复，账目一致。 Restored; the books are proved: they are those of the backup.")
+    if OWNER_URL not in os.environ:
+        print(f"start it with: riskpool up --data {data}")
 
 
-async def _into(stack: Place, place: Path, manifest: dict[str, Any], console: Console) -> None:
-    """Fill the databases of a new data directory; its PostgreSQL runs for that long."""
-    passwords, port = stack.passwords(), stack.choose_ports({})["postgres"]
-    log = stack.logs / "postgres.log"
-    server = PostgresServer(stack.directory / "postgres", log, port, passwords["owner"])
-    await asyncio.to_thread(server.initialise)
-    child = Child(server.program(), lambda: None, lambda error: None)
-    await child.start()
-    try:
-        for _ in range(600):
-            if await server.is_ready():
-                break
-            await asyncio.sleep(0.05)
-        await server.ensure_databases({name: passwords[name] for name in SERVICES})
-        await _fill({name: server.url(name) for name in SERVICES}, place, manifest, console)
-    finally:
-        await child.stop()
+def _source(data: Path, documents: Path | None, with_keys: bool) -> Source:
+    if OWNER_URL in os.environ:
+        if with_keys:
+            raise BackupError(f"--with-keys is for a data directory; with {OWNER_URL} keep the keys as files.")
+        return Source(_owner_urls(), _documents(documents))
+    running = find_running(data)
+    databases = {name: str(running["owner_database"]).replace("{service}", name) for name in SERVICES}
+    return Source(databases, documents or data / "documents", data if with_keys else None)
 
 
-async def _fill(urls: Mapping[str, str], place: Path, manifest: dict[str, Any], console: Console) -> None:
-    """Fill empty databases, and prove them: StackError when a book differs."""
-    for name, url in urls.items():
-        await asyncio.to_thread(load, url, place / f"{name}.dump")
-        console.print(f"{name}: restored")
-    async with one_cut(urls) as cut:
-        if cut.heads != manifest["heads"]:
-            raise StackError("the restored chains do not end where those of the backup did")
-    differences = [f"{one.service} {words}" for one in await audit(dict(urls)) for words in one.differences]
-    if differences:
-        raise StackError("the restored books differ from their events:\n" + "\n".join(differences[:20]))
-    console.print("the books are proved: every event decided again, every state and chain compared")
+def _owner_urls() -> dict[str, str]:
+    return {name: os.environ[OWNER_URL].replace("{service}", name) for name in SERVICES}
 
 
-def _unpack_documents(place: Path, documents: Path | None) -> None:
-    archive = place / f"{DOCUMENTS}.tar"
-    if archive.is_file():
-        if documents is None:
-            raise StackError("the backup holds documents: say where they belong with --documents")
-        shutil.unpack_archive(archive, documents, filter="data")
+def _documents(named: Path | None) -> Path:
+    directory = named or os.environ.get(DOCUMENTS)
+    if not directory:
+        raise BackupError(f"Name the directory of the gateway's documents: --documents DIRECTORY, or {DOCUMENTS}.")
+    return Path(directory)
 
 
-def _running(data: Path, documents: Path | None) -> tuple[dict[str, str], Path]:
-    pattern = os.environ.get(OWNER_URL)
-    if pattern:
-        return {name: pattern.format(service=name) for name in SERVICES}, documents or Path("/documents")
-    stack = find_running(data)
-    return {name: stack["owner_database"].format(service=name) for name in SERVICES}, documents or data / DOCUMENTS
+@contextmanager
+def _steps() -> Iterator[Step]:
+    console = Console(stderr=True, highlight=False)
+    with console.status("") as status:
+        yield lambda what: status.update(f"{what} …")
 
 
-def _fail(console: Console, error: Exception) -> None:
-    console.print(f"riskpool: {error}", markup=False)
-    raise typer.Exit(1) from None
+@contextmanager
+def _bytes(archive: Archive) -> Iterator[Told]:
+    columns = (TextColumn("checking"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=archive.bytes)
+        yield lambda size: progress.advance(task, size)

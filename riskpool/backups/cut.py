@@ -1,81 +1,109 @@
-"""All databases as of one moment: no effect without its cause, though five databases are read and everything runs.
+"""One moment of all databases: a snapshot of each, taken while no service can commit a decision."""
 
-An event is committed by its service before anybody can take it. So while the fences of all deciding services are held,
-what is committed holds every cause of every effect; snapshots are taken then, and writers wait for that moment only.
-"""
-
-import contextlib
-import os
-import subprocess
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from sqlalchemy import make_url
 
-from riskpool.servers import postgres_binaries
-from riskpool.supervisor import StackError
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+LOCK_SECONDS = 2
+TRIES = 15
+_HEADS = """select scheme, version, position, encode(sha256, 'hex') as sha256, rows,
+    encode(rows_sha256, 'hex') as rows_sha256 from schemes order by scheme"""
 
-LOCK = "set local lock_timeout = '10s'; select 1 from schemes order by scheme for update"
-HEADS = "select scheme, version, position, encode(sha256, 'hex') as sha256, rows from schemes order by scheme"
+
+class BackupError(Exception):
+    """What is wrong and what to do about it, in words."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cut:
-    """A snapshot of each database, valid while the cut is held; ``waited`` is how many seconds writers had to wait."""
+    """The snapshots by service, valid until the cut is closed, and what the databases say of themselves there.
 
-    snapshots: dict[str, str]
-    heads: dict[str, list[dict[str, Any]]]
-    waited: float
+    ``held_seconds`` is how long writers may have waited.
+    """
 
+    readers: Mapping[str, Connection]
+    snapshots: dict[str, str] = field(default_factory=dict)
+    held_seconds: float = 0.0
 
-@contextlib.asynccontextmanager
-async def one_cut(urls: Mapping[str, str]) -> AsyncIterator[Cut]:
-    """Hold a cut through databases (name: the owner's address); the gateway decides nothing and is only read."""
-    async with contextlib.AsyncExitStack() as connections:
-        readers = {name: await _connected(connections, url) for name, url in urls.items()}
-        fences = [await _connected(connections, url) for name, url in sorted(urls.items()) if name != "gateway"]
-        begun = time.monotonic()
-        for fence in fences:
-            await fence.execute("begin")
-            await fence.execute(LOCK)
-        snapshots = {}
-        for name, reader in readers.items():
-            await reader.execute("begin isolation level repeatable read read only")
-            snapshots[name] = str(await reader.fetchval("select pg_export_snapshot()"))
-        for fence in fences:
-            await fence.execute("rollback")
-        waited = time.monotonic() - begun
-        heads = {name: [dict(row) for row in await reader.fetch(HEADS)] for name, reader in readers.items()}
-        yield Cut(snapshots, heads, waited)
+    async def description(self, service: str) -> dict[str, Any]:
+        """Revision of the tables, and where each scheme's chains end."""
+        reader = self.readers[service]
+        rows = [dict(row) for row in await reader.fetch(_HEADS)]
+        return {
+            "revision": await reader.fetchval("select version_num from alembic_version"),
+            "heads": {row.pop("scheme"): row for row in rows},
+        }
 
 
-async def _connected(connections: contextlib.AsyncExitStack, url: str) -> "asyncpg.Connection[asyncpg.Record]":
-    connection = await asyncpg.connect(make_url(url).set(drivername="postgresql").render_as_string(False), ssl=False)
-    connections.push_async_callback(connection.close)
-    return connection
+async def connect(url: str) -> Connection:
+    """A connection to a database; BackupError when it cannot be reached."""
+    place = make_url(url)
+    ssl = place.query.get("ssl")
+    plain = place.set(drivername="postgresql", query={"sslmode": ssl} if ssl else {})
+    try:
+        return await asyncpg.connect(plain.render_as_string(hide_password=False), timeout=10)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise BackupError(
+            f"数据库无法连接。 The database {place.database} on {place.host} cannot be reached: {error}"
+        ) from None
 
 
-def dump(url: str, snapshot: str, file: Path) -> None:
-    """Write a database as of a snapshot with pg_dump; StackError with its words."""
-    _run("pg_dump", url, "--format=custom", f"--snapshot={snapshot}", f"--file={file}")
+@asynccontextmanager
+async def one_moment(urls: Mapping[str, str]) -> AsyncIterator[Cut]:
+    """Snapshots of all databases between which nothing was decided, so that no effect is there without its cause.
+
+    Every decision changes its scheme's row in ``schemes`` (statement.fence); the rows of all databases are locked while
+    the snapshots are taken. The gateway's, which only follows, comes first.
+    """
+    opened: list[Connection] = []
+    try:
+        for url in (*urls.values(), *urls.values()):
+            opened.append(await connect(url))
+        cut = Cut(dict(zip(urls, opened, strict=False)))
+        fences = opened[len(urls) :]
+        for tries in range(1, TRIES + 1):
+            try:
+                await _take(cut, fences)
+                break
+            except asyncpg.LockNotAvailableError:
+                if tries == TRIES:
+                    raise BackupError(
+                        "一直有事务占用方案记录，未能备份。 Some transaction keeps a scheme's row locked; nothing was "
+                        "written. Look for it in pg_stat_activity, or try again later."
+                    ) from None
+                await asyncio.sleep(0.5)
+        yield cut
+    finally:
+        for connection in opened:
+            connection.terminate()
 
 
-def load(url: str, file: Path) -> None:
-    """Fill an empty database with what `dump` wrote; StackError with pg_restore's words."""
-    _run("pg_restore", url, "--exit-on-error", "--no-owner", "--single-transaction", str(file))
-
-
-def _run(program: str, url: str, *words: str) -> None:
-    address = make_url(url)
-    where = {
-        "PGHOST": address.host or "", "PGPORT": str(address.port or 5432), "PGUSER": address.username or "",
-        "PGPASSWORD": str(address.password or ""),
-    }  # fmt: skip
-    command = [str(postgres_binaries() / program), "--no-password", f"--dbname={address.database}", *words]
-    done = subprocess.run(command, env={**os.environ, **where}, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StackError(f"{program} of {address.database}: {done.stderr.strip()[-2000:]}")
+async def _take(cut: Cut, fences: list[Connection]) -> None:
+    for reader in cut.readers.values():
+        await reader.execute("rollback; set idle_in_transaction_session_timeout = 0")
+        await reader.execute("begin isolation level repeatable read, read only")
+    for fence in fences:
+        await fence.execute(f"begin; set local lock_timeout = '{LOCK_SECONDS}s'")
+    began = time.monotonic()
+    try:
+        results = await asyncio.gather(
+            *(fence.execute("select 1 from schemes order by scheme for update") for fence in fences),
+            return_exceptions=True,
+        )
+        if error := next((one for one in results if isinstance(one, BaseException)), None):
+            raise error
+        for service in sorted(cut.readers, key=lambda name: name != "gateway"):
+            cut.snapshots[service] = await cut.readers[service].fetchval("select pg_export_snapshot()")
+    finally:
+        await asyncio.gather(*(fence.execute("rollback") for fence in fences), return_exceptions=True)
+        cut.held_seconds = time.monotonic() - began

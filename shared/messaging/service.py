@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -28,6 +29,7 @@ from shared.messaging.binding import Binding
 from shared.messaging.bus import Bus, connect
 from shared.messaging.dispatch import Dispatch
 from shared.messaging.envelope import Envelope
+from shared.messaging.healing import lost_decisions, note_taken, read_again_what_is_missing
 from shared.messaging.intake import Intake, telling
 from shared.messaging.owners import Owners, unpacked
 from shared.messaging.parked import Parked
@@ -44,6 +46,7 @@ log = logging.getLogger("riskpool.service")
 Handler = Callable[[UnitOfWork, Any], Awaitable[Any]]
 Project = Callable[[AsyncConnection, Any, Event], Awaitable[None]]
 WATCH_SECONDS = 5.0
+LOST_SECONDS = 10.0
 ORPHANS = "review"  # the service that also answers for partner events that nobody knows
 
 
@@ -72,6 +75,7 @@ class Service:
     writer: Writer = field(init=False)
     owners: Owners = field(init=False)
     ready: bool = field(init=False, default=False)
+    lost: str = field(init=False, default="")
 
     def asgi(self) -> Starlette:
         """The service as an ASGI application with /healthz, /readyz and /metrics."""
@@ -151,7 +155,9 @@ class Service:
         writing.add_done_callback(self._ended)
         try:
             await self._until_it_works(self._provision)
+            await self._until_it_works(self._until_nothing_is_lost)
             for consumer, intake in self._intakes(dispatch).items():
+                await self._until_it_works(partial(self._read_again, consumer, intake))
                 binding.consume(consumer, intake.take)
             if self.commands:
                 binding.serve(f"commands.*.{self.name}.*", self.name, dispatch.command)
@@ -171,6 +177,17 @@ class Service:
             await asyncio.gather(writing, return_exceptions=True)
             with contextlib.suppress(Exception):
                 await client.drain()
+
+    async def _until_nothing_is_lost(self) -> None:
+        """Do nothing, for nothing could be undone, while the bus knows of own decisions that the database has not."""
+        while lost := await lost_decisions(self.engine, self.bus.js, self.name):
+            self.lost = lost
+            log.critical(lost)
+            await asyncio.sleep(LOST_SECONDS)
+        self.lost = ""
+
+    async def _read_again(self, consumer: Consumer, intake: Intake) -> None:
+        await read_again_what_is_missing(self.engine, self.bus.js, consumer, intake.consumer)
 
     async def _closed(self) -> None:
         if self.ready:
@@ -280,14 +297,20 @@ class Service:
     async def _watch(self, binding: Binding, dispatch: "Dispatch") -> None:
         """Every few seconds: streams and consumers are right, every institution's ingress is taken, figures fresh."""
         bound: set[str] = set()
+        taking = set(self._intakes(dispatch))
         while True:
             try:
                 await self._provision()
                 if self.partner_events:
                     for institution in set(await self._institutions()) - bound:
                         intake = self._partner_intake(dispatch, institution)
-                        await binding.consume(self._ingress_consumer(institution), intake.take).start()
+                        consumer = self._ingress_consumer(institution)
+                        await self._read_again(consumer, intake)
+                        await binding.consume(consumer, intake.take).start()
                         bound.add(institution)
+                        taking.add(consumer)
+                for consumer in taking:
+                    await note_taken(self.engine, self.bus.js, consumer)
                 await self._measure()
                 self.ready = True
             except Exception as error:
@@ -332,7 +355,8 @@ class Service:
                     await connection.execute(text("select 1"))
             except Exception:
                 ready = False
-        return JSONResponse({"ready": ready, "service": self.name}, 200 if ready else 503)
+        told = {"ready": ready, "service": self.name, **({"reason": self.lost} if self.lost else {})}
+        return JSONResponse(told, 200 if ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

@@ -78,6 +78,14 @@ relayed_streams = Table(
     Column("created", Text, nullable=False),
     comment="The creation time of each stream that was published to: another one means that the bus forgot.",
 )
+taken_streams = Table(
+    "taken_streams",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("consumer_made", Text, nullable=False),
+    Column("stream_seq", BigInteger, nullable=False),
+    comment="How far this database has taken each stream: a consumer that is further must read again (healing.py).",
+)
 inbox = Table(
     "inbox",
     metadata,
