@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: setup run demo bench test compose-test check lock
+.PHONY: setup run demo bench test chaos compose-test check lock
 
 setup: .venv/dev.stamp
 
@@ -19,6 +19,10 @@ bench: .venv/runtime.stamp
 # Three files at a time: on two cores most of them wait for servers and browsers.
 test: .venv/dev.stamp
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+# A random year with many faults; SEED=... repeats one (docs/faults.md).
+chaos: .venv/dev.stamp
+	FAULTS=$(or $(FAULTS),200) $(BIN)/pytest -s --show-capture=no tests/faults
 
 # Builds the image, brings docker-compose.yml up in a container engine, plays a year through its published port.
 compose-test: .venv/dev.stamp

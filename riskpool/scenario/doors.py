@@ -137,6 +137,7 @@ class BusDoor:
     def __init__(self, nats_url: str, http: HttpDoor, commission: str, connect: Connect) -> None:
         self._url, self._http, self._commission, self._connect = nats_url, http, commission, connect
         self._partners: dict[str, tuple[BusClient, str]] = {}
+        self._letting_in = asyncio.Lock()
         self._patience = _DOOR_WAIT_S
         self.closed_at = 0.0
 
@@ -165,13 +166,14 @@ class BusDoor:
                 raise DoorError(f"no receipt for {name} of {institution} (event {event_id})")
 
     async def _partner(self, institution: str) -> BusClient | None:
-        if institution not in self._partners:
-            issued = await self._http.credentials(self._commission, institution)
-            if issued is None:
-                return None
-            client = await self._connect(self._url, lambda: str(issued["credentials"]))
-            self._partners[institution] = client, str(issued["id"])
-        return self._partners[institution][0]
+        async with self._letting_in:  # two connections would take each other's receipts
+            if institution not in self._partners:
+                issued = await self._http.credentials(self._commission, institution)
+                if issued is None:
+                    return None
+                client = await self._connect(self._url, lambda: str(issued["credentials"]))
+                self._partners[institution] = client, str(issued["id"])
+            return self._partners[institution][0]
 
     async def close(self) -> None:
         """Give the credentials back."""

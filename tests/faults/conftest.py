@@ -1,0 +1,5 @@
+"""Quiet, so that a run prints its seed and its summary."""
+
+import logging
+
+logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,118 @@
+"""A random year of business comes to the same books whatever befalls services, servers, links and messages."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from random import SystemRandom
+
+import pytest
+import pytest_asyncio
+
+from tests.faults.books import as_owner, books_of, differences, faults_in_receipts, parked, unfinished
+from tests.faults.cast import cast_of, pause_line
+from tests.faults.storm import WEIGHTS, Fault, Storm, plan
+from tests.faults.world import World, Year, world
+
+FAULTS = int(os.environ.get("FAULTS") or 12)
+SECONDS = 600 + 10 * FAULTS
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(SECONDS)]
+# Every year must have come this far, else it proves little.
+MUST_HAPPEN = {
+    "ReferEnterprise", "ScreenReferral", "CastVote", "PushFinancing", "LoanDisbursed", "LoanRepaid", "LoanDefaulted",
+    "FinancingDeclined", "PremiumPaid", "ApproveSubsidy", "VerifyClaim", "ConsentClaimBatch", "IssuePayoutNotice",
+    "TransferSettled", "RecoveryCollected", "FundsReceived", "WriteOffProposed", "ApproveWriteOff", "IncomeCredited",
+    "ApproveFee", "StatementIssued",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def seed() -> int:
+    chosen = int(os.environ.get("SEED") or SystemRandom().randrange(1_000_000))
+    print(f"\nSEED={chosen}")
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def enterprises() -> int:
+    return max(6, FAULTS // 5)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(seed: int, enterprises: int, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    directory, line = tmp_path_factory.mktemp("schemes"), pause_line(cast_of(seed, enterprises))
+    files = []
+    for name in ("calm", "stormy"):
+        files.append(directory / f"{name}.toml")
+        settings = f'[settings."pause.at"]\nvalue = "{line}"\n'
+        files[-1].write_text(f'id = "{name}"\nextends = "yanqing"\n{settings}', encoding="utf-8")
+    async with world(files, seed) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def calm(running: World, seed: int, enterprises: int) -> Year:
+    return await running.year("calm", seed, enterprises, calm=True)
+
+
+async def test_a_year_without_faults_is_a_year_of_business(running: World, calm: Year) -> None:
+    assert MUST_HAPPEN - calm.business.accepted.keys() == set()
+    assert await faults_in_receipts(running.stack, "calm", calm.mischief.sent) == []
+    assert await unfinished(running.stack) == []
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stormy(running: World, calm: Year, seed: int, enterprises: int) -> AsyncIterator[Year]:
+    kinds = [kind for kind in WEIGHTS if running.disk or kind != "full disk"]
+    storm = Storm(running.stack, running.links, running.disk, plan(seed, FAULTS, calm.business.actions, kinds))
+    try:
+        await running.disturb_bus(seed)
+        year = await running.year("stormy", seed, enterprises, reached=storm.reached)
+        await storm.over()
+    finally:
+        await storm.stop()
+        print(f"\nSEED={seed}", *storm.done, sep="\n  ")
+    tell = {"faults": storm.counts, "partners' messages": year.mischief.counts, "bus": running.proxy.counts}
+    for what, counts in tell.items():
+        print(f"{what}: {sum(counts.values())}", dict(counts))
+    print(f"restarts: {running.stack.description()['restarts']}")
+    print(f"{calm.business.actions} actions; calm {calm.seconds:.1f} s, stormy {year.seconds:.1f} s")
+    yield year
+
+
+async def test_the_same_year_with_faults_comes_to_the_same_books(running: World, calm: Year, stormy: Year) -> None:
+    assert differences(calm.books, stormy.books) == []
+    assert await faults_in_receipts(running.stack, "stormy", stormy.mischief.sent) == []
+    assert await parked(running.stack, "stormy") == await parked(running.stack, "calm")
+    assert await unfinished(running.stack) == []
+
+
+# -- what shows that a fault would be seen; these spoil the calm year, so they come last -----------------------------
+
+
+async def test_a_receipt_that_is_missing_is_found(running: World, calm: Year) -> None:
+    one = next(iter(calm.mischief.sent))
+    await as_owner(running.stack, "gateway", "delete from receipts where event_id = $1", one)
+    found = await faults_in_receipts(running.stack, "calm", calm.mischief.sent)
+    assert found == [f"event {one}: 0 receipts kept by the gateway"]
+
+
+async def test_an_event_that_is_taken_twice_is_found(running: World, calm: Year) -> None:
+    sent = calm.mischief.sent
+    one = next(event_id for event_id, (_, name, _) in sent.items() if name == "RecoveryCollected")
+    for statement in ("alter table inbox disable trigger user", f"delete from inbox where message_id = '{one}'"):
+        await as_owner(running.stack, "recovery", statement)
+    forgetful = Storm(running.stack, running.links, None, [Fault(0, "kill", "recovery", 0)])
+    await forgetful.over()
+    async with running.doors("calm", calm.mischief) as doors:
+        business = calm.business
+        business.doors = doors
+        issued = await doors.http.credentials("drc", json.loads(sent[one][2])["source"].rpartition("/")[2])
+        assert issued is not None
+        partner = await calm.mischief.connect(running.stack.nats_url, lambda: str(issued["credentials"]))
+        await partner.publish(*sent[one])
+        await partner.close()
+        await business.settled()
+        found = differences(calm.books, await books_of(doors, business))
+    assert [line.partition(":")[0] for line in found if line.startswith("/recoveries")] == ["/recoveries"] * 2, found
+    receipts = await faults_in_receipts(running.stack, "calm", sent)
+    assert f"event {one}: 2 receipts given" in receipts
