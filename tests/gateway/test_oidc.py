@@ -269,7 +269,7 @@ NOW = int(Clock.now().timestamp())
         {"preferred_username": ["li"]},
         {"preferred_username": ""},
     ],
-    ids=str,
+    ids=range(15),
 )
 async def test_a_token_that_says_something_wrong_is_refused(
     liar: Liar, visitor: httpx.AsyncClient, claims: dict[str, Any]
