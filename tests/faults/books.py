@@ -21,7 +21,7 @@ MADE_ANEW = {"id", "event_id", "position", "line"}
 Books = dict[str, Counter[str]]
 
 
-async def books_of(doors: Doors, business: Business) -> Books:
+async def books_of(stack: Stack, doors: Doors, business: Business) -> Books:
     """Every page of a scheme as a bag of items, and every answer that the year got."""
     read = doors.http.read
     books: Books = {"answers": Counter(business.said)}
@@ -37,7 +37,21 @@ async def books_of(doors: Doors, business: Business) -> Books:
         status, page = await read("drc", path)
         assert status == 200, (path, status, page)
         books[path] = Counter(_bag([{"timeline": _bag(page.pop("timeline", []))}, page]))
+    for service in SERVICES:
+        query = "select name, count(*) as times from outbox where stream = 'EVENTS' and scheme = $1 group by name"
+        made = await as_owner(stack, service, query, doors.http.scheme)
+        books[f"events of {service}"] = Counter({row["name"]: row["times"] for row in made})
     return books
+
+
+def shown_of_cases(books: Books) -> Books:
+    """The pages of cases, which the gateway folds from events as they come."""
+    return {path: items for path, items in books.items() if path.startswith("/cases")}
+
+
+def decided(books: Books) -> Books:
+    """Everything else: money, loans, receipts, answers, and what every service announced how many times."""
+    return {path: items for path, items in books.items() if not path.startswith("/cases")}
 
 
 def differences(calm: Books, stormy: Books) -> list[str]:

@@ -208,7 +208,7 @@ class Business:
         )  # fmt: skip
 
     async def repay(self) -> None:
-        for day in (date(2026, 3, 2), date(2026, 4, 1), date(2026, 5, 6)):
+        for day in (date(2026, 3, 2), date(2026, 5, 6)):
             await self.on(day)
             await self.at_once(self.repay_some(one) for one in self.cast if one.outstanding_fen)
         await self.act("bank-a", "LoanRepaid", loan_no="nowhere", principal="1.00")
@@ -280,8 +280,9 @@ class Business:
 
     async def write_off(self) -> None:
         await self.on(date(2026, 11, 3))
-        lost = [one for one in self.claimants() if one.fate == "written_off"]
-        await self.at_once(self.write_off_one(one) for one in lost)
+        for one in (one for one in self.claimants() if one.fate == "written_off"):
+            await self.write_off_one(one)
+            await self.settled()  # each booking tells the fund's figures after it
 
     async def write_off_one(self, one: Enterprise) -> None:
         ruling = {"ruling_no": f"（2026）京0119执{one.loan_no}号", "ruled_on": "2026-11-02"}

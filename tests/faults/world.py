@@ -62,7 +62,7 @@ class World:
         async with self.doors(scheme, mischief) as doors:
             business = Business(doors, seed, cast_of(seed, enterprises), reached)
             await business.year()
-            return Year(business, await books_of(doors, business), mischief, time.monotonic() - began)
+            return Year(business, await books_of(self.stack, doors, business), mischief, time.monotonic() - began)
 
     @asynccontextmanager
     async def doors(self, scheme: str, mischief: Mischief) -> AsyncIterator[Doors]:
@@ -89,7 +89,7 @@ async def world(schemes: Sequence[Path], seed: int) -> AsyncIterator[World]:
         disk = _small_disk(directory / "data" / "postgres", ends)
         names = {"bus": "nats", "partners": "nats", "database": "postgres"}
         links = {name: await ends.enter_async_context(Link(ports[server])) for name, server in names.items()}
-        proxy = MischiefProxy(f"nats://127.0.0.1:{ports['nats']}", shuffle=seed)
+        proxy = MischiefProxy(f"nats://127.0.0.1:{ports['nats']}", shuffle=seed, max_delay=0.02)
         await ends.enter_async_context(proxy)
         bus = f"nats://127.0.0.1:{links['bus'].port}"
         stack = LinkedStack(directory / "data", ports, schemes, "message", {"RISKPOOL_NATS_URL": bus})
