@@ -47,6 +47,7 @@ IN_PATHS: dict[str, tuple[str, ...]] = {
     "half": (HALF,),
     "institution": (BANK_A,),
     "department": ("scitech",),
+    "name": ("LoanRepaid",),
     "organisation": (BANK_A, "scitech"),
     "year": ("2026",),
     "form": ("xlsx", "csv"),
@@ -60,8 +61,8 @@ IN_QUERIES = {
     "recommender": "scitech", "year": "2026", "period": HALF, "status": "pushed", "q": "公司",
     "type": "LoanCovered", "as_of": "2026-12-31", "kind": "institution_statement", "by": BANK_A,
 }  # fmt: skip
-# Nothing of a case is in these: the door, static texts, and streams, which are read in a test of their own.
-SKIPPED = {"/live", "/sign-in", "/sign-in/oidc", "/sign-in/oidc/callback"}
+# Nothing of a case is in these: the door, static texts, and streams and parked messages, which have tests of their own.
+SKIPPED = {"/live", "/sign-in", "/sign-in/oidc", "/sign-in/oidc/callback", "/parked", "/v1/schemes/{scheme}/parked"}
 
 
 def marked() -> list[Event]:
@@ -136,6 +137,11 @@ async def _fill(engine: AsyncEngine) -> None:
         job |= {"organisation": BANK_A, "language": "zh", "requested_by": BANK_A, "state": "done", "sha256": "0" * 64}
         job |= {"ends_at": 1, "scheme_version": "", "name": f"{MARK}.xlsx", "requested_at": now, "period": HALF}
         await connection.execute(insert(tables.report_jobs).values(**job, format="xlsx"))
+        upload: dict[str, Any] = {"id": f"{MARK}-upload", "scheme": SCHEME, "institution": BANK_A, "kind": "csv"}
+        upload |= {"event": "LoanRepaid", "name": f"{MARK}.csv", "sha256": "0" * 64, "headings": ["loan_no"], "rows": 1}
+        await connection.execute(insert(tables.uploads).values(**upload, moment=now, uploaded_at=now, state="done"))
+        row: dict[str, Any] = {"upload": f"{MARK}-upload", "line": 2, "event_id": f"{MARK}-e", "outcome": "refused"}
+        await connection.execute(insert(tables.upload_rows).values(**row, detail=f"{MARK} detail", cells=[LOAN]))
         kept = await passwords.hash_of(PASSWORD)
         for one in (AGENCY, BANK_A, BANK_B, CUSTODIAN, OPERATOR):
             person = {"id": one, "login": one, "name": one, "password_hash": kept}
@@ -158,8 +164,8 @@ async def addresses(app: FastAPI, engine: AsyncEngine) -> list[str]:
         ids = list((await connection.execute(text("select id from events order by position"))).scalars())
     known = IN_PATHS | {
         "event_id": (*ids, f"{MARK}-1"),
-        "identifier": (f"{MARK}-document", f"{MARK}-job"),
-        "id": (f"{MARK}-document", f"{MARK}-job"),
+        "identifier": (f"{MARK}-document", f"{MARK}-job", f"{MARK}-upload"),
+        "id": (f"{MARK}-document", f"{MARK}-job", f"{MARK}-upload"),
         "job": (f"{MARK}-job",),
     }
     found = []
@@ -234,6 +240,7 @@ async def test_the_marks_are_seen_by_those_who_may(running: tuple[FastAPI, str, 
         async with signed_in(url, who) as client:
             seen, statuses = await leaks(client, _ours(paths, api=False))
         assert f"/cases/{USCC}" in seen and f"/loans/{LOAN}" in seen and "/cases" in seen, (who, seen)
+        assert ("/uploads" in seen) is (who == BANK_A), seen
         # The marked document and report have no bytes here: that is a fault, and said to be one.
         assert [path for path, status in statuses.items() if status >= 500 and MARK not in path] == []
 
