@@ -78,12 +78,12 @@ class Owners:
                     await asyncio.sleep(LOOK_SECONDS)
             except Exception as error:
                 log.warning("owns nothing for now", extra={"error": repr(error)[:300]})
-                await asyncio.sleep(LOOK_SECONDS)
             finally:
                 for partition in self.partitions:
                     await self._leave(partition)
                 if connection is not None:
                     connection.terminate()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _share(self, connection: asyncpg.Connection) -> None:
         replicas = await connection.fetchval(
