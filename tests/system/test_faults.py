@@ -18,7 +18,7 @@ from riskpool.scenario.runner import run_scenario
 from riskpool.scenario.story import Step, load_story
 from riskpool.services import SERVICES
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chaos]
 
 ENTERPRISE_A, LOAN_A = "91110119MA01ABC17J", "A-0001"
 # What is killed, in which step of the story, and how long after the step began.

@@ -8,7 +8,7 @@ from riskpool.scenario.runner import run_scenario
 from riskpool.scenario.story import load_story
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 async def test_the_first_year_holds_when_everything_comes_twice_and_late() -> None:
     counts: dict[str, int] = {}
     async with temporary_stack(duplicate=True, shuffle=7, counts=counts) as stack:
