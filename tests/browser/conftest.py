@@ -46,17 +46,6 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
-@pytest.fixture(scope="package")
-def old_chromium(playwright: Playwright) -> Iterator[Browser]:
-    path = OLD / "chromium"
-    _need("Chromium 90 (tests/browser/old-chromium)", path.exists())
-    arguments = [*SAFE, "--single-process", "--no-zygote"]
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(OLD / "lib")}
-    browser = playwright.chromium.launch(executable_path=str(path), args=arguments, env=environment)
-    yield browser
-    browser.close()
-
-
 class House:
     """A running stack and the people who sign in to it, each in a browser session of its own."""
 
