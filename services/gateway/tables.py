@@ -125,6 +125,7 @@ submissions = Table(
     _key("event_id"),
     Column("body_sha256", LargeBinary, nullable=False),
     Column("submitted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("upload", Text),
     comment="What institutions reported over HTTP: one id never stands for two contents.",
 )
 

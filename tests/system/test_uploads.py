@@ -14,6 +14,8 @@ import httpx
 import openpyxl
 import psutil
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from riskpool.scenario.embedded import make_tokens
 from riskpool.scenario.runner import run_scenario
@@ -89,7 +91,9 @@ def test_every_row_is_decided_and_the_same_file_again_books_nothing(bank: Bank) 
     assert bank.rows(first) == [(2, "accepted"), (3, "accepted"), (4, "refused"), (5, "unreadable")]
     assert (first["accepted"], first["refused"], first["unreadable"], first["rows"]) == (2, 1, 1, 4)
     eventually(lambda: bank.outstanding() == "1999800.00")
-    assert bank.rows(bank.reported(table)) == bank.rows(first)
+    again = bank.reported(table)
+    assert bank.rows(again) == [(2, "duplicate"), (3, "duplicate"), (4, "refused"), (5, "unreadable")]
+    assert (again["accepted"], again["duplicate"]) == (0, 2)
     assert bank.outstanding() == "1999800.00"
 
 
@@ -101,9 +105,26 @@ def test_what_was_rejected_is_downloaded_with_advice_corrected_and_uploaded_agai
     assert lines[0] == ["loan_no", "principal", "repaid_on", "# line", "# rule", "# advice"]
     assert [line[3] for line in lines[1:]] == ["3", "4"] and all(line[4] and line[5] for line in lines[1:])
     assert lines[2][0] == "'=1+1"
-    corrected = "\n".join(",".join(["A-1", "7.00", "2026-02-01"]) for _ in lines[1:])
-    assert bank.rows(bank.reported(HEADS + corrected)) == [(2, "accepted"), (3, "accepted")]
-    eventually(lambda: float(before) - float(bank.outstanding()) == 5 + 14)
+    corrected = errors.content.decode().replace(",x,", ",7.00,").replace("'=1+1", "A-1")
+    assert bank.rows(bank.reported(corrected)) == [(2, "accepted"), (3, "accepted")]
+    eventually(lambda: float(before) - float(bank.outstanding()) == 5 + 7 + 1)
+
+
+def test_rejected_rows_of_an_excel_file_come_back_as_text_and_are_uploaded_again(bank: Bank) -> None:
+    book = openpyxl.Workbook()
+    for row in (HEADS.strip().split(","), ["A-1", "wrong", "2026-02-01"], ["-1+1", "1.00", "2026-02-01"]):
+        book.worksheets[0].append(row)
+    content = io.BytesIO()
+    book.save(content)
+    upload = bank.reported(content.getvalue(), "a.xlsx")
+    errors = bank.http["bank-a"].get(f"/partner-files/{upload['id']}/errors")
+    returned = openpyxl.load_workbook(io.BytesIO(errors.content))
+    sheet = returned.worksheets[0]
+    assert (sheet["A3"].value, sheet["A3"].data_type) == ("-1+1", "s")
+    sheet["B2"], sheet["A3"] = 8, "A-1"
+    content = io.BytesIO()
+    returned.save(content)
+    assert bank.rows(bank.reported(content.getvalue(), "b.xlsx")) == [(2, "accepted"), (3, "duplicate")]
 
 
 def test_an_excel_file_with_chinese_headings_dates_and_numbers_is_taken(bank: Bank) -> None:
@@ -130,6 +151,7 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "nothing at all": ("a.csv", b"", ""),
     "another kind of file": ("a.pdf", b"%PDF-1.4", "csv"),
     "no Excel file": ("a.xlsx", b"loan_no,principal\n", "xlsx"),
+    "a NUL": ("a.csv", HEADS.encode() + b"A-1,\0,2026-02-01\n", ""),
     "bytes that are no text": ("a.csv", b"\xff\xfe\x00\x81\xff" * 20, ""),
 }
 
@@ -173,6 +195,48 @@ def test_an_id_that_was_used_for_something_else_is_refused(bank: Bank) -> None:
     again = bank.reported(heads + "mine-1,A-1,4.00,2026-02-01\n")
     rows = bank.get(f"/partner-files/{again['id']}/rows")["items"]
     assert [(row["outcome"], row["rule"]) for row in rows] == [("refused", "idempotency.mismatch")]
+
+
+def test_an_id_twice_in_a_file_is_booked_once(bank: Bank) -> None:
+    before = float(bank.outstanding())
+    lines = ["mine-2,A-1,3.00,2026-02-01"] * 2 + ["mine-2,A-1,9.00,2026-02-01"]
+    upload = bank.reported("id,loan_no,principal,repaid_on\n" + "\n".join(lines))
+    assert bank.rows(upload) == [(2, "accepted"), (3, "duplicate"), (4, "refused")]
+    eventually(lambda: before - float(bank.outstanding()) == 3)
+
+
+def test_what_was_reported_over_http_is_a_duplicate_in_a_file(bank: Bank) -> None:
+    data = {"loan_no": "A-1", "principal": "6.00", "repaid_on": "2026-02-01"}
+    sent = bank.http["bank-a"].post("/partner-events/LoanRepaid", json=data, headers={"Idempotency-Key": "http-1"})
+    assert sent.json()["outcome"] == "accepted", sent.text
+    upload = bank.reported("id,loan_no,principal,repaid_on\nhttp-1,A-1,6.00,2026-02-01\n")
+    assert bank.rows(upload) == [(2, "duplicate")]
+
+
+def test_nobody_waits_for_anothers_hindered_upload(bank: Bank) -> None:
+    """The document of bank-a's upload is lost, so that it can never be read; bank-b's comes after it."""
+
+    async def hinder(sql: str) -> None:
+        engine = create_async_engine(bank.stack.database_url("gateway"))
+        async with engine.begin() as connection:
+            await connection.execute(text(sql))
+        await engine.dispose()
+
+    asyncio.run(
+        hinder(
+            "insert into uploads (id, scheme, institution, event, name, kind, sha256, headings, rows, moment, "
+            "uploaded_at) values ('lost', 'yanqing', 'bank-a', 'LoanRepaid', 'a.csv', 'csv', repeat('0', 64), "
+            "'[]', 1, '2026-02-02', '2026-02-02')"
+        )
+    )
+    try:
+        time.sleep(1)
+        files = {"file": ("b.csv", HEADS + "A-1,1.00,2026-02-01\n")}
+        taken = bank.http["bank-b"].post("/partner-files/LoanRepaid", files=files)
+        eventually(lambda: bank.get(f"/partner-files/{taken.json()['id']}", "bank-b")["state"] == "done", 20)
+        assert bank.get("/partner-files/lost")["state"] == "waiting"
+    finally:
+        asyncio.run(hinder("delete from uploads where id = 'lost'"))
 
 
 def test_a_large_file_is_gone_on_with_after_a_kill_in_bounded_memory(bank: Bank) -> None:

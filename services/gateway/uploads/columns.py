@@ -17,6 +17,11 @@ ID = "id"
 Kind = Literal["text", "money", "rate", "day", "list", "statements"]
 Cell = str | int | float | date | datetime | Decimal | None
 _SPLIT = re.compile(r"[;；\n]")
+_DAY = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?", re.ASCII)
+# Groups are of three digits: "12,50" is somebody's 12.50, and never 1250.00.
+_AMOUNT = re.compile(r"-?(\d+|\d{1,3}([,，]\d{3})+)(\.\d+)?", re.ASCII)
+_FAILED = re.compile(r"#(N/A|REF!|VALUE!|DIV/0!|NAME\?|NUM!|NULL!|SPILL!|CALC!|GETTING_DATA)")
+_EXACT_DIGITS = 15  # more of a number's digits Excel has already replaced by zeros
 _FORMULA = re.compile(r"'([=+\-@\t\r])")
 EXAMPLES: dict[Kind, str] = {
     "text": "", "money": "5000000.00", "rate": "0.0400", "day": "2026-06-30", "list": "A;B",
@@ -32,6 +37,9 @@ class Column:
     zh: str
     kind: Kind
     required: bool
+
+
+NOTE = Column("#", "#", "text", False)  # a column of an error file that tells, and is not reported
 
 
 class BadHeading(Exception):
@@ -62,14 +70,20 @@ def _kind(told: dict[str, Any]) -> Kind:
 
 
 def headed(name: str, headings: list[str]) -> list[Column]:
-    """The columns that headings name, in their order; BadHeading for one that is unknown, missing or there twice."""
+    """The columns that headings name, in their order; BadHeading for one that is unknown, missing or there twice.
+
+    A heading that begins with "# " is a note, as an error file has them, so that it can be uploaded again.
+    """
     known = {key: column for column in columns_of(name) for key in (column.name, column.zh)}
     found = []
     for heading in headings:
+        if heading.startswith("# "):
+            found.append(NOTE)
+            continue
         if heading not in known:
             raise BadHeading(f"{heading or '(空)'}")
         found.append(known[heading])
-    names = [column.name for column in found]
+    names = [column.name for column in found if column is not NOTE]
     needed = [column for column in columns_of(name) if column.required]
     missing = [f"{column.name}（{column.zh}）" for column in needed if column.name not in names]
     if missing or len(set(names)) < len(names):
@@ -80,7 +94,27 @@ def headed(name: str, headings: list[str]) -> list[Column]:
 def data_of(columns: list[Column], cells: list[Cell]) -> dict[str, Any]:
     """A row as the event's data, empty cells left out; what cannot be right stays, for the contract to refuse."""
     values = {column.name: _value(column.kind, cell) for column, cell in zip(columns, cells, strict=False)}
-    return {name: value for name, value in values.items() if value not in ("", []) and name != ID}
+    return {name: value for name, value in values.items() if value not in ("", []) and name not in (ID, NOTE.name)}
+
+
+def lost_in(columns: list[Column], cells: list[Cell]) -> str:
+    """What a row's cells lost before they came here, and what to do; nothing when they are whole."""
+    if more := [text for cell in cells[len(columns) :] if (text := text_of(cell))]:
+        return (
+            f"单元格多于表头（多出：{'、'.join(more)}）。含逗号的内容请加引号。 / More cells than headings. "
+            "Put what holds a comma into quotes."
+        )[:1000]
+    for column, cell in zip(columns, cells, strict=False):
+        if _FAILED.fullmatch(text_of(cell)):
+            return f"{column.name}: 公式出错，请改填其应有的值。 / A formula failed here. Write what it should give."
+        number = isinstance(cell, int | float) and abs(cell) >= 10**_EXACT_DIGITS
+        if number or (column.kind == "text" and isinstance(cell, date)):
+            return (
+                f"{column.name}: Excel 已将该单元格改为数字或日期，原文可能已失真。请将该列设为文本后重新填写。 / "
+                "Excel made a number or a date of this cell and may have changed it. Format the column as text and "
+                "write it again."
+            )
+    return ""
 
 
 def text_of(cell: Cell) -> str:
@@ -100,7 +134,7 @@ def _value(kind: Kind, cell: Cell) -> Any:
         case "money":
             return _money(text)
         case "day":
-            return text.replace("/", "-")
+            return _day(text)
         case "list":
             return [one.strip() for one in _SPLIT.split(text) if one.strip()]
         case "statements":
@@ -109,12 +143,20 @@ def _value(kind: Kind, cell: Cell) -> Any:
     return text
 
 
+def _day(text: str) -> str:
+    """A date as the contract has it, where year, month and day are told in this order."""
+    told = _DAY.fullmatch(text)
+    return f"{told[1]}-{told[2]:0>2}-{told[3]:0>2}" if told else text
+
+
 def _money(text: str) -> str:
     """An amount of yuan as the contract has it, where it is exact to the fen."""
+    if not _AMOUNT.fullmatch(text):
+        return text
+    amount = Decimal(text.replace(",", "").replace("，", ""))
     try:
-        amount = Decimal(text.replace(",", "").replace("，", ""))
         whole = amount.quantize(Decimal("0.01"))
-    except InvalidOperation:
+    except InvalidOperation:  # more digits than a decimal holds
         return text
     return f"{whole:f}" if whole == amount else text
 

@@ -22,7 +22,7 @@ from services.gateway.documents.names import plain_name
 from services.gateway.documents.refused import NotTaken
 from services.gateway.queries.paging import page
 from services.gateway.tables import upload_rows, uploads
-from services.gateway.uploads.columns import BadHeading
+from services.gateway.uploads.columns import NOTE, BadHeading
 from services.gateway.uploads.sheets import read_headings, table
 from services.gateway.uploads.work import REJECTED
 from services.gateway.views import Page
@@ -147,10 +147,11 @@ async def errors_of(connection: AsyncConnection, caller: Caller, row: Row[Any], 
     """The rejected lines as they came, each with its rule and what to do: to be corrected and uploaded again."""
     query = select(upload_rows).where(upload_rows.c.upload == row.id, upload_rows.c.outcome.in_(REJECTED))
     found = (await connection.execute(query.order_by(upload_rows.c.line))).all()
-    heads = [*row.headings, "# line", "# rule", "# advice"]
+    places = [place for place, heading in enumerate(row.headings) if heading != NOTE.name]
+    heads = [*(row.headings[place] for place in places), "# line", "# rule", "# advice"]
     lines = [
         [
-            *(one.cells + [""] * len(row.headings))[: len(row.headings)],
+            *(one.cells[place] if place < len(one.cells) else "" for place in places),
             str(one.line),
             one.rule or one.outcome,
             one.detail or explain(one.rule or "unreadable", "", {"key": one.event_id}, language, caller.scheme),

@@ -2,6 +2,8 @@
 
 import csv
 import datetime
+import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,17 +13,27 @@ from services.gateway.documents.refused import NotTaken
 from services.gateway.uploads.columns import EXAMPLES, BadHeading, Cell, Column, columns_of, headed, text_of
 
 MOST_ROWS = 100_000
+_MOST_LINES = 1 << 20  # of an Excel sheet; with the blank ones between and behind the rows
+_MOST_COLUMNS = 64
+_MOST_TEXT_BYTES = 40_000_000  # openpyxl holds all of a book's texts at once
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")  # no database keeps them
 _PLAIN = str | int | float | datetime.date | None
 Row = tuple[int, list[Cell]]
 
 
 def rows_of(path: Path, kind: str) -> Iterator[Row]:
-    """Lines by their number, from the headings on; empty lines and lines that begin with # are left out.
+    """Lines by their number, from the headings on; empty lines and remarks, which begin with "# ", are left out.
 
-    NotTaken when the file is not what its name says.
+    A cell such as #N/A is no remark: its row is read, and refused. NotTaken when the file is not what its name says.
     """
     for number, cells in enumerate(_xlsx(path) if kind == "xlsx" else _csv(path), 1):
-        if any(text_of(cell) for cell in cells) and not text_of(cells[0]).startswith("#"):
+        if number > _MOST_LINES:
+            raise NotTaken("bomb", f"more than {_MOST_LINES} lines")
+        if cells.count(None) == len(cells) or not any(text_of(cell) for cell in cells):
+            continue
+        if any(isinstance(cell, str) and _NO_TEXT.search(cell) for cell in cells):
+            raise NotTaken("content", f"line {number}")
+        if not f"{text_of(cells[0])} ".startswith("# "):
             yield number, cells
 
 
@@ -64,13 +76,23 @@ def _xlsx(path: Path) -> Iterator[list[Cell]]:
     import openpyxl  # a fifth of a second, for who uploads Excel files only
 
     check(path, "table.xlsx")
+    _check_texts(path)
     with path.open("rb") as file:  # by its name openpyxl would not take it: files are kept under their digest
         try:
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-            for row in book.worksheets[0].iter_rows(values_only=True):
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()  # what a sheet says of its size may be too small, and then rows would be lost
+            for row in sheet.iter_rows(values_only=True, max_col=_MOST_COLUMNS):
                 yield [one if isinstance(one, _PLAIN) else str(one) for one in row] or [None]
-        except (KeyError, ValueError, IndexError, OSError) as error:
+        except Exception as error:  # openpyxl fails in as many ways as there are broken books
             raise NotTaken("content", repr(error)[:200]) from None
+
+
+def _check_texts(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if "sharedstrings" in member.filename.lower() and member.file_size > _MOST_TEXT_BYTES:
+                raise NotTaken("bomb", member.filename)
 
 
 def template(name: str, kind: str) -> bytes:

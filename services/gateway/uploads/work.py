@@ -1,4 +1,4 @@
-"""Uploaded tables of partner events, reported row by row: one at a time over all gateways, resumed after a kill."""
+"""Uploaded tables of partner events, reported row by row by one gateway: one at a time an institution, kill or no."""
 
 import asyncio
 import itertools
@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from sqlalchemy import Row, func, select, update
@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.business_days import announce_through
 from services.gateway.documents.files import Files
-from services.gateway.store import keep_submission
+from services.gateway.store import Standing, keep_rows
 from services.gateway.tables import upload_rows, uploads
-from services.gateway.uploads.columns import Cell, Column, Ids, data_of, text_of
+from services.gateway.uploads.columns import Cell, Column, Ids, data_of, lost_in, text_of
 from services.gateway.uploads.sheets import read_headings, rows_of
 from shared.clock import business_date
 from shared.contracts.registry import PARTNER_EVENTS
@@ -32,19 +32,24 @@ LOOK_SECONDS = 0.5
 AGAIN_SECONDS = 3.0
 RECEIPT_SECONDS = 30.0
 AT_ONCE = 100
+INSTITUTIONS_AT_ONCE = 4
 REJECTED = ("refused", "unreadable")
 _LOCK = 0x75706C6F616473  # "uploads": who holds it reports them
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a table: its place in the file, its cells as text, its event id and data, or what is wrong with it."""
+    """One row of a table: its place in the file, its cells as text, its event id and data, or what is wrong with it.
+
+    ``again``: its id stands in a line above it, for the same content or another.
+    """
 
     number: int
     cells: list[str]
     event_id: str
     data: dict[str, Any]
     problem: str = ""
+    again: Literal["", "same", "other"] = ""
 
 
 @dataclass(frozen=True)
@@ -63,15 +68,20 @@ class NoReceipt(Exception):
 def lines_of(name: str, columns: list[Column], rows: Iterable[tuple[int, list[Cell]]]) -> Iterator[Line]:
     """Rows as events of one kind; the same file gives the same ids."""
     ids, own = Ids(name), next((place for place, column in enumerate(columns) if column.name == "id"), None)
+    above: dict[str, dict[str, Any]] = {}
     for number, cells in rows:
         data = data_of(columns, cells)
         given = text_of(cells[own]) if own is not None and own < len(cells) else ""
         try:
             PARTNER_EVENTS[name].model_validate_json(json.dumps(data))
-            problem = "" if len(given) <= 200 and given.isprintable() else "id: at most 200 printable characters"
+            printable = len(given) <= 200 and given.isprintable()
+            problem = lost_in(columns, cells) or ("" if printable else "id: at most 200 printable characters")
         except ValidationError as error:
-            problem = describe(error)
-        yield Line(number, [text_of(cell) for cell in cells], ids.of(given, data), data, problem)
+            problem = lost_in(columns, cells) or describe(error)
+        again: Literal["", "same", "other"] = ""
+        if given and not problem and above.setdefault(given, data) is not data:
+            again = "same" if above[given] == data else "other"
+        yield Line(number, [text_of(cell) for cell in cells], ids.of(given, data), data, problem, again)
 
 
 async def keep_reporting(service: Service) -> None:
@@ -83,9 +93,7 @@ async def keep_reporting(service: Service) -> None:
                 holding = await connection.execution_options(isolation_level="AUTOCOMMIT")
                 if (await holding.execute(select(func.pg_try_advisory_lock(_LOCK)))).scalar_one():
                     try:
-                        while True:
-                            if not await report_next(service, holding, files):
-                                await asyncio.sleep(LOOK_SECONDS)
+                        await _report_all(service, holding, files)
                     finally:
                         await holding.invalidate()
         except Exception as error:
@@ -93,12 +101,40 @@ async def keep_reporting(service: Service) -> None:
         await asyncio.sleep(AGAIN_SECONDS)
 
 
-async def report_next(service: Service, connection: AsyncConnection, files: Files) -> bool:
-    """Report the upload that waits longest, from where it stands; False when none waits."""
-    oldest = select(uploads).where(uploads.c.state != "done").order_by(uploads.c.uploaded_at, uploads.c.id).limit(1)
-    job = (await connection.execute(oldest)).one_or_none()
-    if job is None:
-        return False
+async def _report_all(service: Service, connection: AsyncConnection, files: Files) -> None:
+    """Report what waits, several institutions at once, so that nobody waits for another's long or hindered table."""
+    running: dict[tuple[str, str], asyncio.Task[None]] = {}
+    began: dict[tuple[str, str], float] = {}
+    first = select(uploads).where(uploads.c.state != "done").distinct(uploads.c.scheme, uploads.c.institution)
+    oldest = first.order_by(uploads.c.scheme, uploads.c.institution, uploads.c.uploaded_at, uploads.c.id)
+    try:
+        while True:
+            jobs = {(job.scheme, job.institution): job for job in await connection.execute(oldest)}
+            running = {who: task for who, task in running.items() if not task.done()}
+            for who in sorted(jobs.keys() - running, key=lambda who: began.get(who, 0.0)):
+                if len(running) < INSTITUTIONS_AT_ONCE:
+                    began[who] = asyncio.get_running_loop().time()
+                    running[who] = asyncio.create_task(_report_or_wait(service, jobs[who], files))
+            if running:
+                await asyncio.wait(running.values(), timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(LOOK_SECONDS)
+    finally:
+        for task in running.values():
+            task.cancel()
+        await asyncio.gather(*running.values(), return_exceptions=True)
+
+
+async def _report_or_wait(service: Service, job: Row[Any], files: Files) -> None:
+    try:
+        await report(service, job, files)
+    except Exception as error:
+        log.warning("an upload waits", extra={"upload": job.id, "error": repr(error)[:300]})
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def report(service: Service, job: Row[Any], files: Files) -> None:
+    """Report an upload from where it stands."""
     path = files.path(job.sha256)
     columns, _ = await asyncio.to_thread(read_headings, path, job.kind, job.event)
     lines = lines_of(job.event, columns, itertools.islice(rows_of(path, job.kind), 1, None))
@@ -108,26 +144,11 @@ async def report_next(service: Service, connection: AsyncConnection, files: File
             await _report(service, job, fresh)
     async with service.engine.begin() as writing:
         await writing.execute(update(uploads).where(uploads.c.id == job.id).values(state="done"))
-    return True
 
 
 async def _report(service: Service, job: Row[Any], lines: list[Line]) -> None:
     """Have some lines decided, and keep what became of each in one transaction with how far the upload is."""
-    outcomes = {line.number: Outcome("unreadable", None, line.problem) for line in lines if line.problem}
-    async with service.engine.begin() as connection:
-        for line in (line for line in lines if not line.problem):
-            who = (job.scheme, job.institution, line.event_id)
-            if not await keep_submission(connection, *who, job.event, line.data):
-                outcomes[line.number] = Outcome("refused", "idempotency.mismatch")
-    sent = {line.event_id: line for line in lines if line.number not in outcomes}
-    await asyncio.gather(
-        *(
-            service.bus.submit(job.institution, job.scheme, job.event, _envelope(job, line), line.event_id)
-            for line in sent.values()
-        )
-    )
-    answers = await _receipts(service, job, list(sent))
-    outcomes |= {line.number: answers[line.event_id] for line in lines if line.number not in outcomes}
+    outcomes = await _decide(service, job, lines)
     rows = [
         {
             "upload": job.id, "line": line.number, "event_id": line.event_id, "outcome": told.outcome,
@@ -142,6 +163,36 @@ async def _report(service: Service, job: Row[Any], lines: list[Line]) -> None:
         await connection.execute(insert(upload_rows).values(rows).on_conflict_do_nothing())
         changed = update(uploads).where(uploads.c.id == job.id, uploads.c.line < lines[-1].number)
         await connection.execute(changed.values(line=lines[-1].number, state="running", **more))
+
+
+async def _decide(service: Service, job: Row[Any], lines: list[Line]) -> dict[int, Outcome]:
+    """What became of each line, by its number; NoReceipt when some are not answered yet."""
+    outcomes = {line.number: Outcome("unreadable", None, line.problem) for line in lines if line.problem}
+    sent = {line.event_id: line for line in lines if not line.problem and line.again != "other"}
+    standing: dict[str, Standing] = {}
+    if sent:
+        contents = {event_id: line.data for event_id, line in sent.items()}
+        async with service.engine.begin() as connection:
+            standing = await keep_rows(connection, job.scheme, job.institution, job.id, job.event, contents)
+    sent = {event_id: line for event_id, line in sent.items() if standing[event_id] != "other"}
+    submit = service.bus.submit
+    await asyncio.gather(
+        *(
+            submit(job.institution, job.scheme, job.event, _envelope(job, line), event_id)
+            for event_id, line in sent.items()
+        )
+    )
+    answers = await _receipts(service, job, list(sent))
+    for line in lines:
+        if line.problem:
+            continue
+        if line.again == "other" or line.event_id not in sent:
+            outcomes[line.number] = Outcome("refused", "idempotency.mismatch")
+        elif answers[line.event_id].outcome == "accepted" and (line.again or standing[line.event_id] == "known"):
+            outcomes[line.number] = Outcome("duplicate")
+        else:
+            outcomes[line.number] = answers[line.event_id]
+    return outcomes
 
 
 def _envelope(job: Row[Any], line: Line) -> bytes:
