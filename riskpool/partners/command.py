@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from riskpool.partners.certify import certify
 from riskpool.place import find_running
@@ -57,15 +57,13 @@ def revoke(
     """End credentials: whoever is connected with them is cut off."""
     from services.gateway.auth import bus_access
 
-    async def work(connection: Any) -> tuple[list[str], Sequence[Any]]:
-        ended = await bus_access.revoke(connection, scheme, institution, BY, only=identifier)
-        return ended, await bus_access.credentials_of(connection, institution=institution)
-
     use_the_stacks_bus(data)
-    ended, rows = in_database(data, work)
+    ended = in_database(
+        data, lambda connection: bus_access.revoke(connection, scheme, institution, BY, only=identifier)
+    )
     if not ended:
         fail(f"{institution} has no such valid credentials: see `riskpool partner list`")
-    _tell(rows)
+    _tell(data, institution)
     print(f"ended {' '.join(ended)}")
 
 
@@ -90,20 +88,20 @@ def _issue(institution: str, scheme: str, note: str, days: int | None, data: Pat
 
     expires_at = Clock.now() + timedelta(days=days) if days else None
 
-    async def work(connection: Any) -> tuple[str, Sequence[Any]]:
+    async def work(connection: AsyncConnection) -> str:
         if not await bus_access.has_agreement(connection, scheme, institution):
             fail(f"{institution} has no agreement in {scheme}, or it was terminated: SignAgreement comes first")
+        if rotate:
+            await bus_access.revoke(connection, scheme, institution, BY)
         try:
-            issued = await bus_access.issue(connection, scheme, institution, BY, note, expires_at)
+            _, told = await bus_access.issue(connection, scheme, institution, BY, note, expires_at)
         except bus_access.TooMany:
             fail(f"{institution} has {bus_access.MOST} valid credentials: end some first, see `riskpool partner list`")
-        if rotate:
-            await bus_access.revoke(connection, scheme, institution, BY, but=issued[0])
-        return issued[1], await bus_access.credentials_of(connection, institution=institution)
+        return told
 
     use_the_stacks_bus(data)
-    told, rows = in_database(data, work)
-    _tell(rows)
+    told = in_database(data, work)
+    _tell(data, institution)
     print(told, end="")
 
 
@@ -119,19 +117,22 @@ def use_the_stacks_bus(data: Path) -> None:
         os.environ["RISKPOOL_NATS_KEYS"] = str(running["nats_keys"])
 
 
-def _tell(rows: Sequence[Any]) -> None:
+def _tell(data: Path, institution: str) -> None:
     from services.gateway.auth.bus_access import BusAccess
     from shared.messaging.bus import Bus, ServiceUnavailable, connect
 
-    async def tell() -> None:
-        access, client = BusAccess.from_environment(), await connect("riskpool-partner", "gateway")
+    async def tell(connection: AsyncConnection) -> None:
+        access = BusAccess.from_environment()
         try:
-            await access.tell(Bus(client), rows)
+            async with asyncio.timeout(15):
+                client = await connect("riskpool-partner", "gateway")
+                try:
+                    await access.tell(connection, Bus(client), institution)
+                finally:
+                    await client.close()
+        except (ServiceUnavailable, TimeoutError):
+            typer.echo("riskpool: the bus does not answer; the gateway tells it as soon as it does", err=True)
         finally:
             await access.close()
-            await client.close()
 
-    try:
-        asyncio.run(asyncio.wait_for(tell(), 15))
-    except (ServiceUnavailable, TimeoutError):
-        typer.echo("riskpool: the bus does not answer; the gateway tells it as soon as it does", err=True)
+    in_database(data, tell)

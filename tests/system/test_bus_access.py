@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import nats
 import pytest
@@ -233,6 +234,41 @@ async def test_ended_credentials_cut_off_at_once_and_leave_others_alone(house: H
         assert (await one.jetstream().publish("submit.yanqing.LoanRepaid", b"{}")).seq
 
 
+async def test_what_the_bus_is_told_is_read_in_its_turn(house: House) -> None:
+    """Else who issues for one system lets in again whom another has just shut out."""
+    ended = house.issue("bank-x", rotate=True)
+    url = house.stack.description["owner_database"].format(service="gateway").replace("+asyncpg", "")
+    database = await asyncpg.connect(url, ssl=False)
+    async with database.transaction():
+        await database.execute("select pg_advisory_xact_lock(hashtext('bus_credentials'))")
+        issuing = asyncio.create_task(asyncio.to_thread(house.issue, "bank-x"))
+        while await database.fetchval("select count(*) from bus_credentials where institution = 'bank-x'"
+                                      " and revoked_at is null") < 2:  # fmt: skip
+            await asyncio.sleep(0.02)
+        other = await asyncpg.connect(url, ssl=False)
+        await other.execute("update bus_credentials set revoked_at = now() where id = $1", ended["id"])
+        await other.close()
+    await issuing
+    await database.close()
+    with pytest.raises((NatsError, TimeoutError, OSError)):
+        async with client(house.stack, ended["credentials"]) as again:
+            assert not again.is_connected, "let in again"
+            raise NatsError
+
+
+async def test_an_institution_has_ten_credentials_and_twenty_connections_at_most(house: House) -> None:
+    issued = [house.issue("keeper", rotate=True), *(house.issue("keeper") for _ in range(9))]
+    one_more = house.commission.post("/institutions/keeper/bus-credentials", json={})
+    assert (one_more.status_code, one_more.json()["rule"]) == (409, "bus")
+    async with contextlib.AsyncExitStack() as open_ones:
+        for number in range(20):
+            await open_ones.enter_async_context(client(house.stack, issued[number % 10]["credentials"]))
+        with pytest.raises((NatsError, TimeoutError, OSError)):
+            async with client(house.stack, issued[0]["credentials"]) as more:
+                assert not more.is_connected, "a twenty-first connection"
+                raise NatsError
+
+
 async def test_rotating_gives_new_credentials_and_ends_all_earlier_ones(house: House) -> None:
     before = house.issue("bank-y", rotate=True)
     new: dict[str, Any] = {}
@@ -354,7 +390,8 @@ async def test_a_bus_that_forgot_its_accounts_is_told_again(start: Start) -> Non
         eventually(lambda: bool(commission.get("/institutions").json()["items"]))
         credentials = house.issue("bank-x")["credentials"]
     stack.stop()
-    shutil.rmtree(stack.data / "nats")
+    for lost in ("nats", "keys"):  # as after a restore, which makes new keys of the house
+        shutil.rmtree(stack.data / lost)
     stack = start("forgetful", "--free-ports", "--clock", "message").until_ready()
 
     async def works() -> bool:

@@ -126,15 +126,14 @@ async def let_in(service: Service, caller: Caller, institution: str, wish: Crede
             raise Problem(409, "bus", "agreement", {"institution": institution[:64]}, scheme=caller.scheme)
         expires_at = now + timedelta(days=wish.days) if wish.days else None
         by = caller.account or caller.organisation
+        ended = await bus_access.revoke(connection, scheme, institution, by) if wish.rotate else []
         try:
             identifier, told = await bus_access.issue(connection, scheme, institution, by, wish.note, expires_at)
         except TooMany:
             figures = {"institution": institution, "most": str(bus_access.MOST)}
             raise Problem(409, "bus", "credentials", figures, scheme=caller.scheme) from None
-        ended = await bus_access.revoke(connection, scheme, institution, by, but=identifier) if wish.rotate else []
         await keep(connection, caller, now, "bus.issue", f"{institution} {identifier}")
-        rows = await bus_access.credentials_of(connection, institution=institution)
-    await _tell(service, access, rows)
+    await _tell(service, access, institution)
     return IssuedCredentials(id=identifier, institution=institution, credentials=told, ended=ended)
 
 
@@ -146,8 +145,7 @@ async def shut_out(service: Service, caller: Caller, institution: str, only: str
         if not ended:
             raise Problem(404, "unknown", "bus_credentials", {"institution": institution[:64]}, scheme=caller.scheme)
         await keep(connection, caller, service.clock.now(), "bus.end", f"{institution} {' '.join(ended)}")
-        rows = await bus_access.credentials_of(connection, institution=institution)
-    await _tell(service, access, rows)
+    await _tell(service, access, institution)
     return ended
 
 
@@ -158,10 +156,11 @@ def _access(caller: Caller) -> BusAccess:
         raise Problem(409, "bus", "accounts_off", scheme=caller.scheme) from None
 
 
-async def _tell(service: Service, access: BusAccess, rows: Any) -> None:
+async def _tell(service: Service, access: BusAccess, institution: str) -> None:
     """At once where the bus is there; otherwise when it comes back (bus_access.keep_telling)."""
     try:
-        await access.tell(service.bus, rows)
+        async with service.engine.begin() as connection:
+            await access.tell(connection, service.bus, institution)
     except (ServiceUnavailable, AttributeError):
         pass
     finally:

@@ -35,6 +35,11 @@ log = logging.getLogger("riskpool.partners")
 LOOK_SECONDS = 2.0
 ASK_SECONDS = 3.0
 MOST = 10
+_TERMINATED = exists().where(
+    *(sanctions.c.scheme == agreements.c.scheme, sanctions.c.institution == agreements.c.institution),
+    *(sanctions.c.measure == "terminate", sanctions.c.sanctioned_on >= agreements.c.valid_from),
+)
+_TELLING = text("select pg_advisory_xact_lock(hashtext('bus_credentials'))")
 
 
 class AccountsOff(Exception):
@@ -74,12 +79,12 @@ async def issue(
 
 
 async def revoke(
-    connection: AsyncConnection, scheme: str, institution: str, by: str, *, only: str = "", but: str = ""
+    connection: AsyncConnection, scheme: str, institution: str, by: str, only: str = ""
 ) -> list[str]:
-    """End an institution's credentials: all of them, ``only`` one or all ``but`` one; the ids of those ended."""
+    """End an institution's credentials: all of them or ``only`` one; the ids of those ended."""
     one = bus_credentials.c
     ended = update(bus_credentials).where(
-        one.scheme == scheme, one.institution == institution, one.revoked_at.is_(None), one.id != but
+        one.scheme == scheme, one.institution == institution, one.revoked_at.is_(None)
     )
     if only:
         ended = ended.where(one.id == only)
@@ -100,30 +105,19 @@ async def credentials_of(
     return (await connection.execute(query)).all()
 
 
-async def end_with_agreements(connection: AsyncConnection) -> list[str]:
+async def end_with_agreements(connection: AsyncConnection) -> None:
     """End the credentials of institutions whose agreement was terminated, and not signed anew since."""
     one, agreed = bus_credentials.c, agreements.c
-    ended = (
-        one.revoked_at.is_(None),
-        *(sanctions.c.scheme == one.scheme, sanctions.c.institution == one.institution),
-        *(agreed.scheme == one.scheme, agreed.institution == one.institution),
-        *(sanctions.c.measure == "terminate", sanctions.c.sanctioned_on >= agreed.valid_from),
-    )
-    query = select(one.scheme, one.institution).where(*ended).distinct()
-    found = []
+    theirs = (one.revoked_at.is_(None), agreed.scheme == one.scheme, agreed.institution == one.institution)
+    query = select(one.scheme, one.institution).where(*theirs, _TERMINATED).distinct()
     for row in (await connection.execute(query)).all():
-        found += await revoke(connection, row.scheme, row.institution, "agreement terminated")
-    return found
+        await revoke(connection, row.scheme, row.institution, "agreement terminated")
 
 
 async def has_agreement(connection: AsyncConnection, scheme: str, institution: str) -> bool:
     """Whether an institution signed an agreement that was not terminated since."""
-    agreed, ended = agreements.c, sanctions.c
-    terminated = exists().where(
-        *(ended.scheme == agreed.scheme, ended.institution == agreed.institution),
-        *(ended.measure == "terminate", ended.sanctioned_on >= agreed.valid_from),
-    )
-    query = select(agreed.institution).where(agreed.scheme == scheme, agreed.institution == institution, ~terminated)
+    agreed = agreements.c
+    query = select(agreed.institution).where(agreed.scheme == scheme, agreed.institution == institution, ~_TERMINATED)
     return (await connection.execute(query)).one_or_none() is not None
 
 
@@ -152,11 +146,14 @@ class BusAccess:
             raise AccountsOff
         return cls(directory)
 
-    async def tell(self, bus: Bus, rows: Sequence[Row[Any]]) -> None:
-        """Let the server, ingress streams and receipts be as these rows say: all rows of the institutions they name.
+    async def tell(self, connection: AsyncConnection, bus: Bus, institution: str | None = None) -> None:
+        """Let the server, ingress streams and receipts be as the database says, of one institution or of all.
 
-        ServiceUnavailable when the bus is away.
+        One tells at a time, and what is told is read in its turn: who read earlier would let in again whom another has
+        just shut out. ServiceUnavailable when the bus is away.
         """
+        await connection.execute(_TELLING)
+        rows = await credentials_of(connection, institution=institution)
         try:
             accounts: dict[str, dict[str, str]] = defaultdict(dict)
             for row in rows:
@@ -183,7 +180,8 @@ class BusAccess:
 
     async def _ask(self, subject: str, body: bytes) -> bytes:
         if self._client is None:
-            self._client = await connect("riskpool-gateway-partners", "gateway", credentials=self._credentials)
+            connecting = connect("riskpool-gateway-partners", "gateway", credentials=self._credentials)
+            self._client = await asyncio.wait_for(connecting, ASK_SECONDS)
         return bytes((await self._client.request(subject, body, timeout=ASK_SECONDS)).data)
 
     async def close(self) -> None:
@@ -213,9 +211,9 @@ async def keep_telling(service: Service) -> None:
             try:
                 async with service.engine.begin() as connection:
                     await end_with_agreements(connection)
-                    rows = await credentials_of(connection)
                 if hasattr(service, "bus"):
-                    await access.tell(service.bus, rows)
+                    async with service.engine.begin() as connection:
+                        await access.tell(connection, service.bus)
             except Exception as error:
                 log.warning("not told", extra={"error": repr(error)[:300]})
             await asyncio.sleep(LOOK_SECONDS)
