@@ -5,14 +5,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from services.pool.domain.custodian import decide_settlement
 from services.pool.domain.fund import FUND_KEY
 from services.pool.domain.money_in import decide_capital, decide_funds
 from services.pool.domain.notice import decide_approval, decide_notice
 from services.pool.policy import PoolPolicy
 from services.pool.store import AGGREGATES
 from shared.contracts.commands import InjectCapital, IssuePayoutNotice
-from shared.contracts.partners import FundsReceived, TransferSettled
+from shared.contracts.partners import FundsReceived
 from shared.contracts.review import CompensationApproved, CompensationItem
 from shared.decisions import Accepted, Decision
 from shared.scheme.loader import load_scheme
@@ -25,9 +24,8 @@ BETWEEN_LOOKS = 50
 class Books:
     """The pool's states in memory, folded from its events as the unit of work folds them."""
 
-    def __init__(self, states: dict[tuple[str, str], Any] | None = None) -> None:
-        self.states = dict(states or {})
-        self.events = 0
+    def __init__(self) -> None:
+        self.states: dict[tuple[str, str], Any] = {}
 
     def record(self, decision: Decision) -> None:
         """Evolve every state by a decision's events, which carry their ledger entries, and write their JSON."""
@@ -38,7 +36,6 @@ class Books:
                     place = (aggregate.name, key)
                     self.states[place] = aggregate.evolve(self.states.get(place), event)
             event.json_data()
-            self.events += 1
 
 
 def decisions_per_second(seconds: float) -> float:
@@ -54,37 +51,6 @@ def decisions_per_second(seconds: float) -> float:
         count += BETWEEN_LOOKS
     assert books.states["fund", FUND_KEY].recovered_fen == count
     return count / taken
-
-
-def payout_events_per_second(seconds: float) -> float:
-    """Compensations of 0.01 yuan from consent to settlement, four events each, decided to written like the recoveries.
-
-    Each look begins anew with the fund as it was: a fund sees few notices, and keeps them all.
-    """
-    policy = load_scheme("yanqing").policy(PoolPolicy)
-    first = _with_a_compensated_loan(policy)
-    count, begun = 0, time.perf_counter()
-    while (taken := time.perf_counter() - begun) < seconds:
-        books = Books(first.states)
-        for number in range(BETWEEN_LOOKS):
-            _pay(books, str(number), policy)
-        assert books.states["fund", FUND_KEY].gross_fen == PAID_FEN + BETWEEN_LOOKS
-        assert books.states["fund", FUND_KEY].instructed_fen == PAID_FEN
-        count += books.events
-    return count / taken
-
-
-def _pay(books: Books, number: str, policy: PoolPolicy) -> None:
-    """One loan's compensation: the district government's consent, DRC's notice, the custodian's transfer."""
-    states = books.states
-    items = (loan_item(f"P-{number}", 1),)
-    approved = CompensationApproved(half=HALF, consented_on=DAY, document_no=number, items=items)
-    books.record(decide_approval(states["fund", FUND_KEY], frozenset(), approved, policy, DAY))
-    notice = IssuePayoutNotice(notice_no=f"N-{number}", reason="bench")
-    books.record(decide_notice(states["fund", FUND_KEY], [states["approval", HALF]], notice, policy, DAY))
-    transfer = f"D{states['fund', FUND_KEY].last_disbursement:06d}"
-    settled = TransferSettled(disbursement_id=transfer, bank_ref=f"B-{number}", settled_on=DAY)
-    books.record(decide_settlement(states["fund", FUND_KEY], states["disbursement", transfer], settled, policy, DAY))
 
 
 def loan_item(loan_no: str, amount_fen: int) -> CompensationItem:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from time import process_time
 from typing import TYPE_CHECKING
 
+from riskpool.bench.half_year import half_year_milliseconds
 from riskpool.bench.hot_path import funds
 from riskpool.bench.peer_libraries import PEERS, Peer, make_environments, peer_rate
 from riskpool.bench.peer_pgbench import Pgbench, pgbench
@@ -34,6 +35,8 @@ async def measure_writer(owner_url: str, size: "Size", result: "Result", say: Ca
             for work in random.sample(works, len(works)):
                 say(f"{work.__name__.strip('_').replace('_', ' ')}, round {number + 1} of {size.rounds}")
                 result.add(await work())
+    say(f"a half-year over {size.journal:,} rows")
+    result.add(await half_year_milliseconds(owner_url, size.journal))
 
 
 def _of_pgbench(bench: Pgbench, size: "Size") -> list[Work]:
@@ -87,4 +90,4 @@ async def _audit() -> "Figures":
     content, digest, begun = bytes(PAYLOAD_BYTES), bytes(32), process_time()
     for _ in range(200_000):
         digest = sha256(digest + content).digest()
-    return {"replayed": replayed.a_cpu_second, "hashed": 200_000 / (process_time() - begun)}
+    return {"replayed": replayed, "hashed": 200_000 / (process_time() - begun)}

@@ -43,24 +43,6 @@ PEERS = (
 )
 
 
-async def peer_rates(
-    postgres_url: str, seconds: float, directory: Path = CACHE, say: Callable[[str], None] = lambda step: None
-) -> dict[str, Measured]:
-    """Measure every library once, ``seconds`` a batch size; all environments are made before the first is timed.
-
-    ``postgres_url`` is the server owner's. A wrong result raises StackError.
-    """
-    reasons = await make_environments(directory, say)
-    rates = {}
-    for peer in PEERS:
-        if peer.library in reasons:
-            rates[peer.name] = Measured(None, reason=reasons[peer.library])
-        else:
-            say(peer.name)
-            rates[peer.name] = await peer_rate(peer, postgres_url, seconds, directory)
-    return rates
-
-
 async def make_environments(directory: Path = CACHE, say: Callable[[str], None] = lambda step: None) -> dict[str, str]:
     """Make what is missing; the libraries for which that cannot be done, each with its reason."""
     reasons = {}

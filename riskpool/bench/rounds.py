@@ -34,7 +34,7 @@ class Size:
     """How much is measured: rounds, seconds of each rate, events of a burst, events one at a time.
 
     Of the console: cases, seconds of clicking, events that an open page hears of. Of the pool's writer: events of a
-    round, funds, and seconds of each batch size of a peer.
+    round, funds, seconds of each batch size of a peer, and rows of the journal that a half-year is reported over.
     """
 
     rounds: int
@@ -47,10 +47,11 @@ class Size:
     hot: int
     funds: int
     peer_seconds: float
+    journal: int
 
 
-FULL = Size(3, 5, 2000, 200, 10_000, 20, 50, 20_000, 1000, 2.0)
-QUICK = Size(1, 1, 200, 30, 1000, 5, 10, 2000, 50, 0.5)
+FULL = Size(3, 5, 2000, 200, 10_000, 20, 50, 20_000, 1000, 2.0, 1_000_000)
+QUICK = Size(1, 1, 200, 30, 1000, 5, 10, 2000, 50, 0.5, 50_000)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ ROWS = (
     Row("one event, p50", "one_p50", "pgbench, one UPDATE", "update_p50", "ms", "<= 3"),
     Row("batch of 100, p99", "hundred_p99", "its p50", "hundred_p50", "ms", "<= 3"),
     Row("many funds", "many_funds", "pgbench, a million rows", "pg_many", "/s", ">= 4"),
+    Row("half-year, from the roll-up", "half_year", "from the journal's rows", "half_year_rows", "ms"),
     Row("audit: chains replayed", "replayed", "SHA-256 of as many bytes", "hashed", "/s"),
 )
 

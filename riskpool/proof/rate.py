@@ -1,17 +1,13 @@
-"""How fast an audit goes on this machine: chains and balances replayed, and events decided again, from memory."""
+"""How fast an audit goes on this machine: chains and balances replayed from memory."""
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from datetime import date, datetime
 from hashlib import sha256
 from itertools import count
-from time import perf_counter, process_time
+from time import process_time
 
 from riskpool.proof.chains import NOTHING, SHA256_BYTES, Events, Journal
-from riskpool.proof.findings import Findings
-from riskpool.proof.scheme import SchemeCheck
 from services.pool.policy import PoolPolicy
 from services.pool.redecide import Redecision
 from shared.clock import SHANGHAI
@@ -21,28 +17,10 @@ from shared.messaging.envelope import new_id, type_of
 from shared.scheme.loader import Scheme, load_scheme
 
 AT_ONCE = 1000
+EVENT_ID = b"01999999-9999-7999-8999-999999999999"
 DAY = date(2026, 3, 2)
 FEN = 1_234_500
 _AT = 1_772_418_600_000_000
-
-
-@dataclass(frozen=True)
-class Rate:
-    """``seconds`` passed; ``cpu_seconds`` are what all processes together took of the processors."""
-
-    events: int
-    seconds: float
-    cpu_seconds: float
-
-    @property
-    def a_second(self) -> float:
-        """Events a second, as time passed."""
-        return self.events / self.seconds
-
-    @property
-    def a_cpu_second(self) -> float:
-        """Events a second of one processor."""
-        return self.events / self.cpu_seconds
 
 
 class Replay:
@@ -70,47 +48,19 @@ class Replay:
         return found
 
 
-def replay_rate(events: int = 1_000_000, processes: int = 1) -> Rate:
-    """Replay chains and balances of synthetic events, each with a journal row, a scheme a process; bounded memory."""
-    share = max(events // processes // AT_ONCE, 1) * AT_ONCE
-    if processes == 1:
-        return _replayed(share)
-    with ProcessPoolExecutor(processes) as pool:
-        done = list(pool.map(_replayed, [share] * processes))
-    cpu_seconds = sum(one.cpu_seconds for one in done)
-    return Rate(share * processes, max(one.seconds for one in done), cpu_seconds)
-
-
-def _replayed(events: int) -> Rate:
-    """Only what an audit does is timed, not the making of the lines."""
+def replay_rate(events: int) -> float:
+    """Synthetic events, each with a journal row, whose chains and balances one processor replays a second."""
     bookings = _bookings(load_scheme("yanqing"))
-    payloads = [next(bookings)[1] for _ in range(AT_ONCE)]
-    replay, chain, seconds, cpu_seconds = Replay(), _Chain(), 0.0, 0.0
+    payloads = [next(bookings) for _ in range(AT_ONCE)]
+    replay, chain, seconds, events = Replay(), _Chain(), 0.0, max(events // AT_ONCE, 1) * AT_ONCE
     for _ in range(events // AT_ONCE):
         links, lines = chain.lines(payloads)
-        began, cpu_began = perf_counter(), process_time()
+        began = process_time()  # only what an audit does is timed, not the making of the lines
         replay.add(links, payloads, lines)
-        seconds, cpu_seconds = seconds + perf_counter() - began, cpu_seconds + process_time() - cpu_began
+        seconds += process_time() - began
     if replay.balances_fen() != {"cash": FEN * events, "other_funds": -FEN * events}:
         raise AssertionError("the balances are not what was booked")
-    return Rate(events, seconds, cpu_seconds)
-
-
-def decide_rate(events: int = 10_000) -> Rate:
-    """Check synthetic events in full: chains, columns, versions, each decided again, the journal that follows."""
-    scheme = load_scheme("yanqing")
-    bookings, chain, seconds, cpu_seconds = _bookings(scheme), _Chain(), 0.0, 0.0
-    findings = Findings("pool")
-    check = SchemeCheck(findings, scheme.id, {(scheme.id, scheme.version): scheme})
-    for _ in range(max(events // AT_ONCE, 1)):
-        ids, payloads = map(list, zip(*(next(bookings) for _ in range(AT_ONCE)), strict=True))
-        links, lines = chain.lines(payloads, ids)
-        began, cpu_began = perf_counter(), process_time()
-        check.journal(check.events(Events.of_lines(links, payloads)), Journal.of_lines(lines))
-        seconds, cpu_seconds = seconds + perf_counter() - began, cpu_seconds + process_time() - cpu_began
-    if findings.count:
-        raise AssertionError(findings.differences[0])
-    return Rate(findings.events, seconds, cpu_seconds)
+    return events / seconds
 
 
 class _Chain:
@@ -120,26 +70,25 @@ class _Chain:
         self._position = 0
         self._sha256 = self._rows_sha256 = NOTHING
 
-    def lines(self, payloads: list[bytes], ids: list[bytes] | None = None) -> tuple[list[bytes], list[bytes]]:
+    def lines(self, payloads: list[bytes]) -> tuple[list[bytes], list[bytes]]:
         """The lines of ``chain.txt`` and ``journal.tsv`` for the next payloads, each a booking of ``FEN``."""
         links, rows = [], []
-        for index, payload in enumerate(payloads):
+        for payload in payloads:
             self._position += 1
             prefix = b"%d %d " % (self._position, _AT + self._position)
             self._sha256 = sha256(self._sha256 + prefix + payload).digest()
             links.append(prefix + self._sha256.hex().encode())
-            event_id = ids[index] if ids else b"01999999-9999-7999-8999-999999999999"
             moment = _AT + self._position
             row = b"%d\t%b\tcash\tother_funds\t%d\t%b\t%d" % (
-                self._position, event_id, FEN, str(DAY).encode(), moment
+                self._position, EVENT_ID, FEN, str(DAY).encode(), moment
             )  # fmt: skip
             self._rows_sha256 = sha256(self._rows_sha256 + row.replace(b"\t", b"\0")).digest()
             rows.append(row + b"\t" + self._rows_sha256.hex().encode())
         return links, rows
 
 
-def _bookings(scheme: Scheme) -> Iterator[tuple[bytes, bytes]]:
-    """Money received again and again, as the rules book it: event id and payload."""
+def _bookings(scheme: Scheme) -> Iterator[bytes]:
+    """Payloads of money received again and again, as the rules book it."""
     pool, policy = Redecision(), scheme.policy(PoolPolicy)
     now = datetime(DAY.year, DAY.month, DAY.day, 10, 30, tzinfo=SHANGHAI)
     for number in count(1):
@@ -150,12 +99,12 @@ def _bookings(scheme: Scheme) -> Iterator[tuple[bytes, bytes]]:
             yield _recorded(event, scheme, now, reference)
 
 
-def _recorded(event: Event, scheme: Scheme, now: datetime, message_id: str) -> tuple[bytes, bytes]:
-    event_id, name = new_id(), type(event).__name__
+def _recorded(event: Event, scheme: Scheme, now: datetime, message_id: str) -> bytes:
+    name = type(event).__name__
     envelope = {
-        "specversion": "1.0", "id": event_id, "source": "/services/pool", "type": type_of(name),
+        "specversion": "1.0", "id": new_id(), "source": "/services/pool", "type": type_of(name),
         "subject": event.about or name, "time": now.isoformat(), "datacontenttype": "application/json",
         "scheme": scheme.id, "correlationid": message_id, "causationid": message_id, "schemeversion": scheme.version,
         "data": event.model_dump(mode="json"),
     }  # fmt: skip
-    return event_id.encode(), json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()

@@ -5,10 +5,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.documents.files import Files
+from services.gateway.leading import lead_when_free
 from services.gateway.reports.asked import Asked
 from services.gateway.reports.making import make, scheme_of
 from services.gateway.reports.period import parse_period
@@ -19,25 +20,13 @@ from shared.scheme.loader import Scheme
 
 log = logging.getLogger("riskpool.gateway")
 LOOK_SECONDS = 0.5
-AGAIN_SECONDS = 5.0
 _LOCK = 0x7265706F727473  # "reports": who holds it makes them
 
 
 async def keep_making(service: Service, files: Files | None = None) -> None:
     """Make what is asked for as long as the gateway runs."""
     room = files or Files.from_environment()
-    while True:
-        try:
-            async with service.engine.connect() as connection:
-                holding = await connection.execution_options(isolation_level="AUTOCOMMIT")
-                if (await holding.execute(select(func.pg_try_advisory_lock(_LOCK)))).scalar_one():
-                    try:
-                        await _as_leader(service, holding, room)
-                    finally:
-                        await holding.invalidate()
-        except Exception as error:
-            log.warning("reports wait", extra={"error": repr(error)[:300]})
-        await asyncio.sleep(AGAIN_SECONDS)
+    await lead_when_free(service.engine, _LOCK, lambda holding: _as_leader(service, holding, room))
 
 
 async def _as_leader(service: Service, holding: AsyncConnection, room: Files) -> None:

@@ -91,6 +91,12 @@ def headed(name: str, headings: list[str]) -> list[Column]:
     return found
 
 
+def named(name: str, names: list[str]) -> list[Column]:
+    """The columns that a table was found to have, by the names that were kept of them."""
+    known = {column.name: column for column in (*columns_of(name), NOTE)}
+    return [known[one] for one in names]
+
+
 def data_of(columns: list[Column], cells: list[Cell]) -> dict[str, Any]:
     """A row as the event's data, empty cells left out; what cannot be right stays, for the contract to refuse."""
     values = {column.name: _value(column.kind, cell) for column, cell in zip(columns, cells, strict=False)}

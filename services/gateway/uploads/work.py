@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.business_days import announce_through
 from services.gateway.documents.files import Files
+from services.gateway.leading import lead_when_free
 from services.gateway.store import Standing, keep_rows
 from services.gateway.tables import upload_rows, uploads
-from services.gateway.uploads.columns import Cell, Column, Ids, data_of, lost_in, text_of
-from services.gateway.uploads.sheets import read_headings, rows_of
+from services.gateway.uploads.columns import Cell, Column, Ids, data_of, lost_in, named, text_of
+from services.gateway.uploads.sheets import rows_of
 from shared.clock import business_date
 from shared.contracts.registry import PARTNER_EVENTS
 from shared.messaging.envelope import type_of
@@ -87,18 +88,7 @@ def lines_of(name: str, columns: list[Column], rows: Iterable[tuple[int, list[Ce
 async def keep_reporting(service: Service) -> None:
     """Report what was uploaded as long as the gateway runs."""
     files = Files.from_environment()
-    while True:
-        try:
-            async with service.engine.connect() as connection:
-                holding = await connection.execution_options(isolation_level="AUTOCOMMIT")
-                if (await holding.execute(select(func.pg_try_advisory_lock(_LOCK)))).scalar_one():
-                    try:
-                        await _report_all(service, holding, files)
-                    finally:
-                        await holding.invalidate()
-        except Exception as error:
-            log.warning("uploads wait", extra={"error": repr(error)[:300]})
-        await asyncio.sleep(AGAIN_SECONDS)
+    await lead_when_free(service.engine, _LOCK, lambda holding: _report_all(service, holding, files))
 
 
 async def _report_all(service: Service, connection: AsyncConnection, files: Files) -> None:
@@ -136,8 +126,7 @@ async def _report_or_wait(service: Service, job: Row[Any], files: Files) -> None
 async def report(service: Service, job: Row[Any], files: Files) -> None:
     """Report an upload from where it stands."""
     path = files.path(job.sha256)
-    columns, _ = await asyncio.to_thread(read_headings, path, job.kind, job.event)
-    lines = lines_of(job.event, columns, itertools.islice(rows_of(path, job.kind), 1, None))
+    lines = lines_of(job.event, named(job.event, job.headings), itertools.islice(rows_of(path, job.kind), 1, None))
     await announce_through(service, job.scheme, business_date(job.moment))
     while part := await asyncio.to_thread(lambda: list(itertools.islice(lines, AT_ONCE))):
         if fresh := [line for line in part if line.number > job.line]:
