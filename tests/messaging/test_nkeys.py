@@ -30,12 +30,12 @@ def test_what_is_no_seed_is_refused(text: str) -> None:
         key_of(text)
 
 
-@given(st.integers(0, 57))
-def test_a_seed_with_one_letter_changed_is_refused(place: int) -> None:
+def test_a_seed_with_any_letter_changed_is_refused() -> None:
     seed = new_key(USER).seed
-    other = "A" if seed[place] != "A" else "B"
-    with pytest.raises(ValueError):
-        key_of(seed[:place] + other + seed[place + 1 :])
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    for changed in {seed[:i] + letter + seed[i + 1 :] for i in range(len(seed)) for letter in letters} - {seed}:
+        with pytest.raises(ValueError):
+            key_of(changed)
 
 
 def test_a_public_key_is_no_seed() -> None:
