@@ -1,9 +1,8 @@
 """The gateway put together: every service's events for reading, and the public API."""
 
-from services.gateway import tables
 from services.gateway.api.build import build_api
 from services.gateway.projections.dispatch import project
 from shared.messaging.service import Service
 
-SERVICE = Service(name="gateway", metadata=tables.metadata, all_events=project, receipts=True, extend=build_api)
+SERVICE = Service(name="gateway", all_events=project, receipts=True, extend=build_api)
 app = SERVICE.asgi()

@@ -1,6 +1,6 @@
 """The pool service put together: what it keeps, what it answers and what it listens to."""
 
-from services.pool import handlers, signing, tables
+from services.pool import handlers, signing
 from services.pool.journal import JournalRows
 from services.pool.store import AGGREGATES
 from shared.contracts.commands import ApproveFee, FileReport, InjectCapital, IssuePayoutNotice
@@ -13,7 +13,6 @@ from shared.messaging.service import Service
 SERVICE = Service(
     name="pool",
     aggregates=AGGREGATES,
-    metadata=tables.metadata,
     commands={
         InjectCapital: handlers.inject_capital,
         IssuePayoutNotice: handlers.issue_payout_notice,

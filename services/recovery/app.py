@@ -1,13 +1,12 @@
 """The recovery service put together: what comes back of compensated loans."""
 
-from services.recovery import handlers, tables
+from services.recovery import handlers
 from services.recovery.aggregates import RECOVERIES, REPORTS
 from shared.contracts import commands, gateway, partners, pool, review
 from shared.messaging.service import Service
 
 SERVICE = Service(
     name="recovery",
-    metadata=tables.metadata,
     aggregates=(RECOVERIES, REPORTS),
     commands={
         commands.ApproveWriteOff: handlers.approve_writeoff,

@@ -1,13 +1,12 @@
 """The referral service put together: who is referred, screened, barred and followed up."""
 
-from services.referral import handlers, tables
+from services.referral import handlers
 from services.referral.aggregates import BARS, CASES, DEPARTMENT_YEARS
 from shared.contracts import commands, pool, recovery, review
 from shared.messaging.service import Service
 
 SERVICE = Service(
     name="referral",
-    metadata=tables.metadata,
     aggregates=(CASES, BARS, DEPARTMENT_YEARS),
     commands={
         commands.ReferEnterprise: handlers.refer_enterprise,

@@ -1,6 +1,5 @@
 """The review service: what it answers, what it takes, and what it keeps."""
 
-from services.review import tables
 from services.review.aggregates import AGREEMENTS, BATCHES, CASES, HIGH_QUOTAS, LOANS, SUBSIDIES
 from services.review.handlers import cases, claims
 from shared.contracts import commands, gateway, partners, pool, recovery, referral
@@ -8,7 +7,6 @@ from shared.messaging.service import Service
 
 SERVICE = Service(
     name="review",
-    metadata=tables.metadata,
     aggregates=(CASES, AGREEMENTS, HIGH_QUOTAS, LOANS, BATCHES, SUBSIDIES),
     commands={
         commands.SignAgreement: cases.sign_agreement,

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import MetaData, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.applications import Starlette
@@ -58,7 +58,6 @@ class Service:
     """
 
     name: str
-    metadata: MetaData
     aggregates: tuple[Aggregate[Any], ...] = ()
     commands: Mapping[type[Command], Handler] = field(default_factory=dict)
     partner_events: Mapping[type[PartnerEvent], Handler] = field(default_factory=dict)

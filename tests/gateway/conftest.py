@@ -13,8 +13,8 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from services.gateway import tables
 from services.gateway.auth import tokens
+from services.gateway.projections import tables
 from services.gateway.reads import reads_of
 from shared.database import run_ddl
 from shared.messaging import tables as core

@@ -10,7 +10,6 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.gateway import tables
 from services.gateway.api import problems
 from services.gateway.api.events import Feed
 from services.gateway.api.shutdown import Closing
@@ -39,7 +38,7 @@ class LateClock(Clock):
 
 def application(engine: AsyncEngine) -> FastAPI:
     """The real pages, refusals and checks around one database."""
-    service = Service(name="gateway", metadata=tables.metadata)
+    service = Service(name="gateway")
     service.clock, service.engine = LateClock(), engine
     service.schemes = {"yanqing": load_scheme("yanqing")}
     app = FastAPI()

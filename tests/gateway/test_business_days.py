@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.gateway import business_days, tables
+from services.gateway import business_days
 from services.gateway.business_days import announce_through, current_day, keep_announcing
 from shared.clock import Clock, business_date
 from shared.messaging.service import Service
@@ -20,7 +20,7 @@ from tests.gateway.story import SCHEME, day
 
 @pytest.fixture
 async def service(engine: AsyncEngine) -> Service:
-    service = Service(name="gateway", metadata=tables.metadata)
+    service = Service(name="gateway")
     service.engine, service.schemes, service.clock = engine, load_schemes(), Clock("server")
     async with engine.begin() as connection:
         await connection.execute(insert(schemes).values(scheme=SCHEME, version="v"))

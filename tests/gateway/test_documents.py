@@ -32,7 +32,7 @@ INFECTED = made.pdf_with(b"<<>>% " + EICAR)
 
 @pytest.fixture
 def service(engine: AsyncEngine) -> Service:
-    service = Service(name="gateway", metadata=tables.metadata)
+    service = Service(name="gateway")
     service.engine, service.clock, service.schemes = engine, Clock(), load_schemes()
     return service
 

@@ -92,7 +92,7 @@ def _mark(value: Any, key: str = "") -> Any:
 @pytest.fixture
 async def running(engine: AsyncEngine) -> AsyncIterator[tuple[FastAPI, str, AsyncEngine]]:
     """The whole gateway without a bus, its address and its database: bank-a's marked case, and a case of bank-b."""
-    service = Service(name="gateway", metadata=tables.metadata)
+    service = Service(name="gateway")
     service.clock, service.engine, service.schemes = Clock("message"), engine, {SCHEME: load_scheme("yanqing")}
     app = FastAPI()
     build_api(app, service)

@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.gateway import tables
 from services.gateway.api import problems
 from services.gateway.api.events import Feed, event_routes
 from services.gateway.api.resources import resource_routes
@@ -50,7 +49,7 @@ API = f"/v1/schemes/{SCHEME}"
 
 @pytest.fixture
 async def app(engine: AsyncEngine) -> FastAPI:
-    service = Service(name="gateway", metadata=tables.metadata)
+    service = Service(name="gateway")
     service.clock, service.engine, service.schemes = Clock(), engine, {SCHEME: YANQING}
     application, feed = FastAPI(), Feed(service, Closing())
     shell = Shell(service, feed)

@@ -102,7 +102,7 @@ def figures(balance: int, counter: int, **more: Any) -> dict[str, Any]:
 @pytest.fixture
 async def app(engine: AsyncEngine) -> FastAPI:
     """The whole gateway without a bus."""
-    service = Service(name="gateway", metadata=tables.metadata)
+    service = Service(name="gateway")
     service.clock, service.engine, service.schemes = Clock("message"), engine, {SCHEME: YANQING}
     made = FastAPI()
     build_api(made, service)

@@ -16,7 +16,8 @@ from services.gateway.api.problems import Problem
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import ACTIONS, KINDS, ROLES, may, needs
 from services.gateway.auth.separation import drafted_by, party_to_case
-from services.gateway.tables import actions, agreements, case_parties, events, loans
+from services.gateway.projections.tables import agreements, case_parties, loans
+from services.gateway.tables import actions, events
 from shared.clock import Clock
 from shared.contracts.registry import COMMANDS, PARTNER_EVENTS
 from shared.messaging.tables import institutions

@@ -43,7 +43,7 @@ async def clerk(
     """A department's clerk, where one enterprise is referred already."""
     monkeypatch.setenv("RISKPOOL_DOCUMENTS", str(tmp_path / "documents"))
     app = console.application(engine)
-    service = Service(name="gateway", metadata=tables.metadata)
+    service = Service(name="gateway")
     service.clock, service.engine, service.schemes = Clock(), engine, {"yanqing": load_scheme("yanqing")}
     shell = Shell(service, Feed(service, Closing()))
     for area in (referral, documents):

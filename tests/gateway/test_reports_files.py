@@ -20,6 +20,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.gateway.policy import GatewayPolicy
+from services.gateway.projections.tables import ledger_entries
 from services.gateway.queries import cases, loans, organisations, pool
 from services.gateway.reports.as_pdf import Unset, _set
 from services.gateway.reports.asked import Asked
@@ -28,7 +29,6 @@ from services.gateway.reports.kinds import KINDS
 from services.gateway.reports.making import MEDIA_TYPES, Made, make
 from services.gateway.reports.period import parse_period
 from services.gateway.reports.report import Unreconciled
-from services.gateway.tables import ledger_entries
 from shared.money import format_yuan
 from shared.scheme.loader import load_scheme
 from tests.gateway.report_story import IDENTITY, LOANS, NAMES, PAID, VERIFIED, A, B, C, Story, first_year, take

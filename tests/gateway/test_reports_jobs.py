@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.gateway import tables
 from services.gateway.api import problems
 from services.gateway.api.events import Feed
 from services.gateway.api.problems import Problem
@@ -27,10 +26,11 @@ from services.gateway.console import account, reports
 from services.gateway.console.build import presenter
 from services.gateway.console.shell import Shell
 from services.gateway.documents.files import Files
+from services.gateway.projections.tables import ledger_entries
 from services.gateway.reports.jobs import ReportView, Wish, ask, one_report, report_list
 from services.gateway.reports.making import make, scheme_of
 from services.gateway.reports.work import asked_of, keep_making, make_next
-from services.gateway.tables import actions, ledger_entries, report_jobs
+from services.gateway.tables import actions, report_jobs
 from shared.clock import Clock
 from shared.messaging import tables as core
 from shared.messaging.service import Service
@@ -79,7 +79,7 @@ class House:
 @pytest.fixture
 async def house(engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     monkeypatch.setenv("RISKPOOL_DOCUMENTS", str(tmp_path / "documents"))
-    service = Service(name="gateway", metadata=tables.metadata)
+    service = Service(name="gateway")
     service.clock, service.engine, service.schemes = Clock(), engine, {SCHEME: load_scheme(SCHEME)}
     async with engine.begin() as connection:
         await take(connection, first_year())

@@ -96,5 +96,5 @@ Intake._work = work  # type: ignore[method-assign]
 
 SERVICES = {
     "review": toy.SERVICE,
-    "counter": Service(name="referral", metadata=metadata, aggregates=(COUNT,), events={FinancingRefused: count}),
+    "counter": Service(name="referral", aggregates=(COUNT,), events={FinancingRefused: count}),
 }

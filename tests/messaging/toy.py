@@ -59,7 +59,6 @@ async def day(uow: UnitOfWork, event: BusinessDayStarted) -> Decision:
 
 SERVICE = Service(
     name="review",
-    metadata=metadata,
     aggregates=(TALLY,),
     commands={VetoEnterprise: veto},
     partner_events={FinancingDeclined: financing_declined},

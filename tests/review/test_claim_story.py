@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from services.review import tables
 from services.review.app import SERVICE
 from services.review.handlers import claims
 from shared.contracts import commands, partners, pool, recovery
@@ -56,7 +57,7 @@ class Story:
 async def story(postgres: Postgres) -> AsyncIterator[Story]:
     engine = create_async_engine(postgres.database().replace("postgresql://", "postgresql+asyncpg://"))
     async with engine.connect() as connection:
-        await connection.run_sync(make_tables, SERVICE.metadata)
+        await connection.run_sync(make_tables, tables.metadata)
         yield Story(connection)
     await engine.dispose()
 

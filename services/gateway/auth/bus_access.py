@@ -22,7 +22,8 @@ from sqlalchemy import Row, exists, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.tables import agreements, bus_credentials, sanctions
+from services.gateway.projections.tables import agreements, sanctions
+from services.gateway.tables import bus_credentials
 from shared.clock import Clock
 from shared.messaging.accounts import FUND, SIGNING, SYSTEM, partner_claim, partner_credentials
 from shared.messaging.bus import Bus, ServiceUnavailable, connect

@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.api.problems import Problem
 from services.gateway.auth.callers import Caller
-from services.gateway.tables import actions, case_parties, events, loans
+from services.gateway.projections.tables import case_parties, loans
+from services.gateway.tables import actions, events
 from shared.messaging.service import Service
 
 # The commands that prepare what another command decides; the same person may not do both.

@@ -15,8 +15,8 @@ from services.gateway.auth.permissions import needs
 from services.gateway.console.cases import case_of
 from services.gateway.console.shell import Shell, today_of
 from services.gateway.policy import GatewayPolicy
+from services.gateway.projections.tables import cases as table
 from services.gateway.queries import cases, panel
-from services.gateway.tables import cases as table
 from services.gateway.views import CaseDetailView, TimelineView
 from shared.calendar import is_working_day
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.auth.callers import Caller
 from services.gateway.console import forms
 from services.gateway.console.words import say, word
-from services.gateway.tables import cases
+from services.gateway.projections.tables import cases
 from shared.money import parse_yuan
 from shared.scheme.refusals import Language, explain
 from shared.scheme.size import MissingFigure, UnknownIndustry, classify, load_standard

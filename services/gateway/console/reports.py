@@ -15,11 +15,12 @@ from services.gateway.auth.permissions import may, needs
 from services.gateway.console.doing import posted_fields
 from services.gateway.console.shell import Shell, page_language
 from services.gateway.documents.files import Files
+from services.gateway.projections.tables import agreements
 from services.gateway.reports.jobs import Wish, ask, one_report, report_list
 from services.gateway.reports.kinds import KINDS, Kind, own
 from services.gateway.reports.making import LANGUAGES, MEDIA_TYPES
 from services.gateway.reports.period import Period, parse_period
-from services.gateway.tables import agreements, events
+from services.gateway.tables import events
 from shared.clock import business_date
 
 PAGE = 50

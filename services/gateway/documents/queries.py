@@ -6,9 +6,10 @@ from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.auth.callers import Caller
+from services.gateway.projections.tables import case_parties, cases
 from services.gateway.queries.loans import one_loan
 from services.gateway.queries.paging import page
-from services.gateway.tables import case_parties, cases, documents
+from services.gateway.tables import documents
 from services.gateway.views import Moment, Page, View
 from shared.uscc import problem_with
 

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import case, delete, or_, update
 from sqlalchemy.dialects.postgresql import insert
 
+from services.gateway.projections.tables import case_parties, cases, high_slots
 from services.gateway.projections.writing import Projected, Values
-from services.gateway.tables import case_parties, cases, high_slots
 from shared.contracts import referral, review
 
 ENDED = ("declined", "vetoed", "exhausted", "closed", "withdrawn", "financed")

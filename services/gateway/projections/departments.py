@@ -1,7 +1,7 @@
 """Departments and townships: their referrals by quarter, compensated enterprises by year, and flags."""
 
+from services.gateway.projections.tables import compensated, department_flags, referrals
 from services.gateway.projections.writing import Projected
-from services.gateway.tables import compensated, department_flags, referrals
 from shared.calendar import quarter_of
 from shared.contracts import referral
 

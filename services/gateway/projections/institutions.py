@@ -1,7 +1,7 @@
 """Institutions: their agreements and sanctions."""
 
+from services.gateway.projections.tables import agreements, sanctions
 from services.gateway.projections.writing import Projected
-from services.gateway.tables import agreements, sanctions
 from shared.contracts import review
 
 

@@ -1,7 +1,7 @@
 """The pool's postings, line by line, each with the event that caused it."""
 
+from services.gateway.projections.tables import ledger_entries
 from services.gateway.projections.writing import Projected
-from services.gateway.tables import ledger_entries
 from shared.contracts.pool import PoolEvent
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from services.gateway.projections.tables import loans, reports
 from services.gateway.projections.writing import Projected
-from services.gateway.tables import loans, reports
 from shared.contracts import review
 from shared.contracts.base import Event
 

@@ -1,7 +1,7 @@
 """Reports filed: what the scheme asks for and when it was done."""
 
+from services.gateway.projections.tables import reports
 from services.gateway.projections.writing import Projected
-from services.gateway.tables import reports
 from shared.contracts import pool, recovery
 
 

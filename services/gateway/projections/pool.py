@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import case
 from sqlalchemy.dialects.postgresql import insert
 
+from services.gateway.projections.tables import disbursements, fund, fund_days, payouts
 from services.gateway.projections.writing import Projected
-from services.gateway.tables import disbursements, fund, fund_days, payouts
 from shared.contracts import pool
 
 Instructed = pool.CompensationInstructed | pool.SubsidyInstructed | pool.FeeInstructed

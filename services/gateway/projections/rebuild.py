@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, Table, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.gateway.projections import tables
 from services.gateway.projections.dispatch import fold
 from services.gateway.projections.writing import Projected
 from services.gateway.tables import event_positions, events, metadata
@@ -15,11 +16,6 @@ from shared.contracts.base import Event
 from shared.contracts.registry import EVENTS
 from shared.messaging.envelope import Envelope, type_of
 
-KEPT = frozenset({
-    "tokens", "business_days", "submissions", "event_positions", "events", "accounts", "memberships", "sessions",
-    "actions", "bus_credentials", "uploads", "upload_rows", "drafts", "documents", "report_jobs",
-})  # fmt: skip
-"""What is not a projection: the events themselves, and what people and institutions told the gateway only."""
 BATCH = 500
 Told = Callable[[int, int], None]
 
@@ -53,8 +49,8 @@ class Rebuilt:
 
 
 def projections() -> list[Table]:
-    """Every table that follows from events: all that are not kept for another reason."""
-    return [table for table in metadata.sorted_tables if table.name not in KEPT]
+    """Every table that follows from events."""
+    return [table for table in metadata.sorted_tables if table in vars(tables).values()]
 
 
 async def check(engine: AsyncEngine, told: Told = lambda done, all_: None) -> Rebuilt:

@@ -3,8 +3,8 @@
 from sqlalchemy import case, func
 from sqlalchemy.dialects.postgresql import insert
 
+from services.gateway.projections.tables import recoveries
 from services.gateway.projections.writing import Projected
-from services.gateway.tables import recoveries
 from shared.contracts import recovery
 
 

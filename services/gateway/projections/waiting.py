@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
+from services.gateway.projections.tables import cases, loans, payouts, waiting
 from services.gateway.projections.writing import Projected
-from services.gateway.tables import cases, loans, payouts, waiting
 from shared.calendar import half_end, half_of
 from shared.contracts import pool, recovery, referral, review
 from shared.contracts.base import Event

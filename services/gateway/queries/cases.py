@@ -26,9 +26,10 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.policy import GatewayPolicy
+from services.gateway.projections.tables import case_parties, cases, high_slots
 from services.gateway.queries.disclosure import disclosed, masked, secret_votes
 from services.gateway.queries.paging import page
-from services.gateway.tables import case_parties, cases, events, high_slots
+from services.gateway.tables import events
 from services.gateway.views import CaseDetailView, CaseView, Page, QuotaView, TimelineView
 from shared.money import format_yuan
 

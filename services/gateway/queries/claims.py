@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.projections.tables import cases, loans
 from services.gateway.queries.loans import STATUS, amounts_of, loan_list, loans_of
-from services.gateway.tables import cases, events, loans
+from services.gateway.tables import events
 from services.gateway.views import LoanView
 from shared.calendar import half_of
 from shared.clock import business_date

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import ARRAY, Text, any_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.tables import cases
+from services.gateway.projections.tables import cases
 
 _CODES = bindparam("codes", type_=ARRAY(Text))
 _NAMES = select(cases.c.uscc, cases.c.name).where(

@@ -9,8 +9,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.auth.callers import Caller
 from services.gateway.policy import GatewayPolicy
+from services.gateway.projections.tables import (
+    cases,
+    disbursements,
+    fund,
+    loans,
+    payouts,
+    recoveries,
+    referrals,
+    reports,
+)
 from services.gateway.queries.obligations import due_date, periods
-from services.gateway.tables import cases, disbursements, events, fund, loans, payouts, recoveries, referrals, reports
+from services.gateway.tables import events
 from shared.calendar import add_months, quarter_of
 from shared.money import format_yuan, parse_yuan
 

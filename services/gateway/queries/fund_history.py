@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Row, and_, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.projections.tables import agreements, fund, fund_days, ledger_entries, loans, payouts
 from services.gateway.queries.pool import disbursement_list
 from services.gateway.queries.trail import newest_of
-from services.gateway.tables import agreements, events, fund, fund_days, ledger_entries, loans, payouts
+from services.gateway.tables import events
 from services.gateway.views import DisbursementView, Page
 from shared.money import parse_yuan
 from shared.scheme.loader import Scheme

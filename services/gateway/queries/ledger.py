@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, and_, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.projections.tables import ledger_entries
 from services.gateway.queries.paging import page
-from services.gateway.tables import ledger_entries
 from services.gateway.views import AccountView, EntryView, Page
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.tables import loans
+from services.gateway.projections.tables import loans
 
 
 @dataclass(frozen=True)

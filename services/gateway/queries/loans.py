@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, or
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text
 
+from services.gateway.projections.tables import loans, payouts, recoveries
 from services.gateway.queries.paging import page
-from services.gateway.tables import loans, payouts, recoveries
 from services.gateway.views import CompensationView, LoanRecoveryView, LoanView, Page, RecoveryView
 
 OUTSTANDING = func.greatest(loans.c.principal_fen - loans.c.repaid_fen, 0)

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.policy import GatewayPolicy, Obligation
-from services.gateway.tables import agreements, referrals, reports
+from services.gateway.projections.tables import agreements, referrals, reports
 from services.gateway.views import ObligationView
 from shared.calendar import add_months, half_of, quarter_of
 from shared.scheme.loader import Scheme

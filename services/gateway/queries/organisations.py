@@ -6,8 +6,16 @@ from typing import Any
 from sqlalchemy import Column, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.projections.tables import (
+    agreements,
+    compensated,
+    department_flags,
+    loans,
+    payouts,
+    referrals,
+    sanctions,
+)
 from services.gateway.queries.paging import page
-from services.gateway.tables import agreements, compensated, department_flags, loans, payouts, referrals, sanctions
 from services.gateway.views import DepartmentView, FlagView, InstitutionView, Page, SanctionView
 from shared.messaging.tables import institutions
 from shared.scheme.loader import Organisation, Scheme

@@ -9,8 +9,9 @@ from sqlalchemy import Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.policy import GatewayPolicy
+from services.gateway.projections.tables import agreements, cases, loans, sanctions, waiting
 from services.gateway.queries.cases import case_list
-from services.gateway.tables import agreements, cases, events, loans, sanctions, waiting
+from services.gateway.tables import events
 from services.gateway.views import CaseView, Page, TimelineView
 
 STAGES: Final = {

@@ -3,8 +3,8 @@
 from sqlalchemy import and_, func, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.projections.tables import disbursements, fund, loans, payouts
 from services.gateway.queries.paging import page
-from services.gateway.tables import disbursements, fund, loans, payouts
 from services.gateway.views import DisbursementView, HeldView, Page, PoolView
 
 

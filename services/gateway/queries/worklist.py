@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import may
 from services.gateway.policy import GatewayPolicy
+from services.gateway.projections.tables import cases, loans, waiting
 from services.gateway.queries.errands import Errand, errands
-from services.gateway.tables import cases, loans, waiting
 from shared.calendar import add_months, half_end
 
 MOST_OF_A_KIND = 50

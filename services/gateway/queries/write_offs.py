@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.projections.tables import recoveries
 from services.gateway.queries.loans import recovery_view
-from services.gateway.tables import events, recoveries
+from services.gateway.tables import events
 from services.gateway.views import RecoveryView
 from shared.contracts.commands import ApproveWriteOff
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.tables import events, ledger_entries
+from services.gateway.projections.tables import ledger_entries
+from services.gateway.tables import events
 from shared.clock import business_date
 from shared.contracts import pool, recovery, referral, review
 from shared.contracts.base import Event
