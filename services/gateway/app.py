@@ -1,8 +1,8 @@
 """The gateway put together: every service's events for reading, and the public API."""
 
 from services.gateway.api.build import build_api
-from services.gateway.projections.dispatch import project
+from services.gateway.projections.dispatch import take
 from shared.messaging.service import Service
 
-SERVICE = Service(name="gateway", all_events=project, receipts=True, extend=build_api)
+SERVICE = Service(name="gateway", all_events=take, receipts=True, extend=build_api)
 app = SERVICE.asgi()

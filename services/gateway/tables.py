@@ -135,6 +135,14 @@ event_positions = Table(
     Column("last", BigInteger, nullable=False),
     comment="One row, locked by every projecting transaction: positions grow in commit order without a gap.",
 )
+turns = Table(
+    "turns",
+    metadata,
+    _scheme(),
+    _key("service"),
+    Column("last", BigInteger, nullable=False),
+    comment="The last event of each service that was folded: the next one waits for those between (dispatch.py).",
+)
 events = Table(
     "events",
     metadata,

@@ -51,7 +51,7 @@ class Dispatch:
         if isinstance(one.message, AgreementSigned):
             transaction.signed.append((one.scheme, _institution(one.message)))
         if self.service.all_events and one.scheme in self.service.schemes:
-            await self.service.all_events(transaction.connection, one.envelope, one.message)  # type: ignore[arg-type]
+            await self.service.all_events(transaction.connection, one)
         handler = self.service.events.get(type(one.message))  # type: ignore[arg-type]
         if handler and one.scheme in self.service.schemes:
             sender = one.source.rsplit("/", 1)[1]

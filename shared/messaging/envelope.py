@@ -12,6 +12,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 CONTENT_TYPE = "application/cloudevents+json"
 HEADERS = {"content-type": CONTENT_TYPE}
+TURN = "Riskpool-Turn"
+"""The header that says which of its service's events of the scheme an event is, from 1."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _Attribute = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Needed = Annotated[_Attribute, Field(min_length=1)]

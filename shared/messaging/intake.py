@@ -6,8 +6,9 @@ import json
 import logging
 import random
 import traceback
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -37,13 +38,21 @@ class Unreadable(Exception):
     """A message that cannot be understood, or breaks its contract: it is parked with its bytes."""
 
 
+class OutOfTurn(NotYet):
+    """An event whose service recorded another of the same scheme before it, which has not come yet."""
+
+
 class MismatchedBody(Exception):
     """A message id that was taken before with another body."""
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """One message off the bus: ``source`` and ``id`` identify it, ``scheme`` locks it, ``message`` is its content."""
+    """One message off the bus: ``source`` and ``id`` identify it, ``scheme`` locks it, ``message`` is its content.
+
+    ``turn`` is its place among the scheme's events of its source, from 1; it is ``overdue`` when it has waited for the
+    one before it as long as anything waits.
+    """
 
     raw: Msg
     source: str
@@ -55,6 +64,8 @@ class Incoming:
     stored: datetime | None = None
     error: str = ""
     institution: str = ""
+    turn: int | None = None
+    overdue: bool = False
 
     @property
     def body_sha256(self) -> bytes:
@@ -175,12 +186,21 @@ class Intake:
     async def decide_in_transaction(self, batch: Sequence[Incoming]) -> list[Exception | None]:
         """Handle a batch in one transaction, or one by one when that fails; what became of each."""
         try:
-            await self._transaction(batch)
+            await self._transaction(_in_turn(batch))
         except Exception as error:
             if is_outage(error):
                 raise
-            return [await self._alone(one) for one in batch]
+            return await self._one_by_one(batch)
         return [None] * len(batch)
+
+    async def _one_by_one(self, batch: Sequence[Incoming]) -> list[Exception | None]:
+        errors: dict[int, Exception | None] = {}
+        waiting: dict[tuple[str, str], OutOfTurn] = {}  # what comes after one that waits need not be tried
+        for one in _in_turn(batch):
+            error = errors[id(one)] = waiting.get((one.source, one.scheme)) or await self._alone(one)
+            if isinstance(error, OutOfTurn):
+                waiting[one.source, one.scheme] = error
+        return [errors[id(one)] for one in batch]
 
     async def _alone(self, one: Incoming) -> Exception | None:
         try:
@@ -195,6 +215,14 @@ class Intake:
             return
         if isinstance(error, NotYet) and self._still_waits(one):
             await self._give_back(one, self.waits[one.source, one.id] // 4)
+            return
+        if isinstance(error, OutOfTurn) and not one.overdue:
+            log.error("taken without the event before it", extra={"id": one.id, "subject": one.raw.subject})
+            late = replace(one, overdue=True)
+            if again := await self._alone(late):
+                await self._failed(late, again)
+            else:
+                await one.raw.ack()
             return
         count = MAX_ATTEMPTS if isinstance(error, Unreadable | MismatchedBody | NotYet) else await self._count(one)
         if count < MAX_ATTEMPTS:
@@ -297,6 +325,15 @@ class Intake:
             await one.raw.nak(delay=delay * random.uniform(0.8, 1.2))
         except Exception as error:
             log.debug("the server will deliver it again by itself", extra={"error": repr(error)[:200]})
+
+
+def _in_turn(batch: Sequence[Incoming]) -> list[Incoming]:
+    """The batch with the events of each source and scheme in their order, in the places that they have in it."""
+    events = defaultdict(list)
+    for one in batch:
+        events[one.source, one.scheme].append(one)
+    ordered = {place: iter(sorted(found, key=lambda one: one.turn or 0)) for place, found in events.items()}
+    return [next(ordered[one.source, one.scheme]) for one in batch]
 
 
 _KINDS: tuple[type[Exception], ...] = (Unreadable, MismatchedBody, NotYet, ConnectionError)

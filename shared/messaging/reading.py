@@ -2,13 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 from nats.aio.msg import Msg
 from pydantic import BaseModel, ValidationError
 
 from shared.contracts.base import Message
 from shared.contracts.registry import EVENTS, PARTNER_EVENTS
-from shared.messaging.envelope import Envelope, printable, type_of
+from shared.messaging.envelope import TURN, Envelope, printable, type_of
 from shared.messaging.intake import Incoming, describe
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -24,7 +25,9 @@ def read_event(raw: Msg) -> Incoming:
     except Exception as error:
         problem = f"unknown event {error}" if isinstance(error, KeyError) else _told(error)
         return Incoming(raw, place, _fallback_id(raw), scheme, name, stored=raw.metadata.timestamp, error=problem)
-    return Incoming(raw, place, envelope.id, scheme, name, envelope, message, raw.metadata.timestamp)
+    turn = (raw.headers or {}).get(TURN)
+    one = Incoming(raw, place, envelope.id, scheme, name, envelope, message, raw.metadata.timestamp)
+    return replace(one, turn=int(turn)) if turn else one
 
 
 def read_partner_event(raw: Msg) -> Incoming:

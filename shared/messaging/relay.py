@@ -9,7 +9,7 @@ import asyncpg
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from shared.messaging.envelope import HEADERS
+from shared.messaging.envelope import HEADERS, TURN
 
 log = logging.getLogger("riskpool.relay")
 LEADER_KEY = 7001
@@ -18,9 +18,8 @@ POLL_SECONDS = 1.0
 CHECK_SECONDS = 2.0
 PUBLISH_SECONDS = 5.0
 
-_UNPUBLISHED = (
-    "select id, event_id, stream, subject, payload from outbox where published_at is null order by id limit $1"
-)
+_UNPUBLISHED = """select id, event_id, stream, subject, payload, position from outbox
+                  where published_at is null order by id limit $1"""
 _MARK = """update outbox o set published_at = clock_timestamp(), stream_seq = v.seq
            from unnest($1::bigint[], $2::bigint[]) v(id, seq) where o.id = v.id"""
 _TOP = """select event_id, stream_seq from outbox where stream = $1 and stream_seq is not null
@@ -81,7 +80,7 @@ class Relay:
                     row["subject"],
                     row["payload"].encode(),
                     timeout=PUBLISH_SECONDS,
-                    headers={**HEADERS, "Nats-Msg-Id": row["event_id"], "Nats-Expected-Stream": row["stream"]},
+                    headers=_headers(row),
                 )
                 for row in rows
             ),
@@ -133,3 +132,8 @@ class Relay:
     async def _publish_all_again(self, connection: asyncpg.Connection, stream: str) -> None:
         result = await connection.execute(_ALL_AGAIN, stream)
         log.warning("the bus forgot: publishing again", extra={"stream": stream, "rows": result})
+
+
+def _headers(row: asyncpg.Record) -> dict[str, str]:
+    turn = {TURN: str(row["position"])} if row["position"] else {}
+    return {**HEADERS, "Nats-Msg-Id": row["event_id"], "Nats-Expected-Stream": row["stream"], **turn}

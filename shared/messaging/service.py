@@ -30,7 +30,7 @@ from shared.messaging.bus import Bus, connect
 from shared.messaging.dispatch import Dispatch
 from shared.messaging.envelope import Envelope
 from shared.messaging.healing import lost_decisions, note_taken, read_again_what_is_missing
-from shared.messaging.intake import Intake, telling
+from shared.messaging.intake import Incoming, Intake, telling
 from shared.messaging.owners import Owners, unpacked
 from shared.messaging.parked import Parked
 from shared.messaging.progress import progress
@@ -44,7 +44,7 @@ from shared.scheme.loader import Scheme, content_of, load_schemes
 
 log = logging.getLogger("riskpool.service")
 Handler = Callable[[UnitOfWork, Any], Awaitable[Any]]
-Project = Callable[[AsyncConnection, Any, Event], Awaitable[None]]
+Project = Callable[[AsyncConnection, Incoming], Awaitable[None]]
 WATCH_SECONDS = 5.0
 LOST_SECONDS = 10.0
 ORPHANS = "review"  # the service that also answers for partner events that nobody knows

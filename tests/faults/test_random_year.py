@@ -95,9 +95,6 @@ async def test_the_same_year_with_faults_comes_to_the_same_books(running: World,
     assert await unfinished(running.stack) == []
 
 
-@pytest.mark.xfail(
-    reason="an event that reaches the gateway after later ones of its case is folded last (docs/faults.md)"
-)
 async def test_the_same_year_with_faults_shows_the_same_cases(calm: Year, stormy: Year) -> None:
     assert differences(shown_of_cases(calm.books), shown_of_cases(stormy.books)) == []
 
