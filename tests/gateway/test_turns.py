@@ -26,7 +26,8 @@ from tests.conftest import Nats
 from tests.gateway.story import SCHEME, START, USCC, day
 
 OPENED = CaseOpened(
-    uscc=USCC, name="甲公司", recommender="scitech", need=100, affiliates=(), shareholders=(), admitted_on=day("2026-01-05")
+    uscc=USCC, name="甲公司", recommender="scitech", need=100, affiliates=(), shareholders=(),
+    admitted_on=day("2026-01-05"),
 )  # fmt: skip
 ROUND = RatingRoundOpened(uscc=USCC, round=1, seats=("drc",), opened_on=day("2026-01-06"))
 VETOED = EnterpriseVetoed(uscc=USCC, reason="否决")
