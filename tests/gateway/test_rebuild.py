@@ -116,8 +116,8 @@ async def test_the_command_checks_and_repairs(filled: AsyncEngine, monkeypatch: 
 
 
 KEPT = {
-    "tokens", "business_days", "turns", "submissions", "event_positions", "events", "accounts", "memberships", "sessions",
-    "actions", "bus_credentials", "uploads", "upload_rows", "drafts", "documents", "report_jobs",
+    "tokens", "business_days", "turns", "submissions", "event_positions", "events", "accounts", "memberships",
+    "sessions", "actions", "bus_credentials", "uploads", "upload_rows", "drafts", "documents", "report_jobs",
 }  # fmt: skip
 
 
