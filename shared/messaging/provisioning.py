@@ -18,7 +18,7 @@ from nats.js.errors import NotFoundError
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS
 
 ACK_WAIT_SECONDS = 5.0  # a killed consumer's batch comes again; a copy of one still at work meets the inbox
-INGRESS_BYTES = 256 * 1024 * 1024  # of what came in that time, taken or not: who sends more is refused
+INGRESS_BYTES = 256 * 1024 * 1024  # of what is not taken; what is taken makes room when half is full (backlog.py)
 INGRESS_SECONDS = 30 * 24 * 3600.0
 _ACCOUNT = "account."
 _SAME = "{{wildcard(2)}}.{{wildcard(3)}}"

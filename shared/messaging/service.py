@@ -25,6 +25,7 @@ from shared.contracts.base import Command, Event, PartnerEvent
 from shared.contracts.review import AgreementSigned
 from shared.database import engine_from_environment
 from shared.messaging import tables
+from shared.messaging.backlog import make_room
 from shared.messaging.binding import Binding
 from shared.messaging.bus import Bus, connect
 from shared.messaging.dispatch import Dispatch
@@ -308,6 +309,9 @@ class Service:
                         await binding.consume(consumer, intake.take).start()
                         bound.add(institution)
                         taking.add(consumer)
+                if self.name == ORPHANS:
+                    for institution in bound:
+                        await make_room(self.bus.js, institution)
                 for consumer in taking:
                     await note_taken(self.engine, self.bus.js, consumer)
                 await self._measure()

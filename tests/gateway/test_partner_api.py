@@ -128,3 +128,11 @@ def test_the_bus_is_not_reached_without_a_body_type(signed: Gateway) -> None:
     with signed.client("bank-a") as bank:
         answer: httpx.Response = bank.post("/partner-events/FinancingDeclined", content=b"{}")
     problem(answer, 415, "media_type")
+
+
+def test_an_institution_sees_its_own_backlog_and_no_other(signed: Gateway) -> None:
+    signed.settle()
+    with signed.client("bank-a") as bank, signed.client("drc") as drc:
+        own = bank.get("/institutions/bank-a/backlog").json()
+        assert own == drc.get("/institutions/bank-a/backlog").json() and own["limit"] > own["bytes"]
+        problem(bank.get("/institutions/bank-b/backlog"), 403, "permission")

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import nats.errors
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +18,7 @@ from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.auth.permissions import BUS, needs
 from services.gateway.auth.record import keep
 from services.gateway.views import Page
+from shared.messaging.backlog import Backlog, backlog_of
 from shared.messaging.bus import ServiceUnavailable
 from shared.messaging.service import Service
 
@@ -54,6 +56,15 @@ class IssuedCredentials(BaseModel):
     ended: list[str]
 
 
+class BacklogView(BaseModel):
+    """What an institution sent over the bus and is not taken yet: how many events, since when; bytes of the limit."""
+
+    waiting: int
+    since: datetime | None
+    bytes: int
+    limit: int
+
+
 class EndedCredentials(BaseModel):
     """The ids of the credentials that were ended."""
 
@@ -82,6 +93,16 @@ def bus_access_routes(service: Service) -> APIRouter:
             rows = await bus_access.credentials_of(connection, caller.scheme.id, institution)
         views = [CredentialsView.model_validate(dict(row._mapping)) for row in rows]
         return answer(request, Page[CredentialsView](items=views))
+
+    @router.get(
+        "/institutions/{institution}/backlog",
+        response_model=BacklogView,
+        summary="What an institution sent over the bus that waits to be decided.",
+    )
+    async def show_backlog(request: Request, institution: str, caller: Caller = caller_of) -> Response:
+        if caller.party != institution:
+            caller.needs_agency()
+        return answer(request, BacklogView(**vars(await waiting_of(service, institution))))
 
     @router.post(
         _PATH,
@@ -115,6 +136,14 @@ def bus_access_routes(service: Service) -> APIRouter:
         return JSONResponse({"ended": await shut_out(service, caller, institution, id)})
 
     return router
+
+
+async def waiting_of(service: Service, institution: str) -> Backlog:
+    """What waits of an institution's events; ServiceUnavailable when the bus is away."""
+    try:
+        return await backlog_of(service.bus.js, institution)
+    except (nats.errors.Error, TimeoutError, AttributeError) as error:  # also before it was ever reached
+        raise ServiceUnavailable("the bus") from error
 
 
 async def let_in(service: Service, caller: Caller, institution: str, wish: CredentialsWish) -> IssuedCredentials:

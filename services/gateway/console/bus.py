@@ -1,11 +1,12 @@
 """An institution's credentials for the bus: the commission issues and ends them; a new one is shown once."""
 
+import contextlib
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from services.gateway.api.bus_access import CredentialsWish, let_in, shut_out
+from services.gateway.api.bus_access import CredentialsWish, let_in, shut_out, waiting_of
 from services.gateway.api.problems import Problem
 from services.gateway.api.resources import reading
 from services.gateway.auth import bus_access
@@ -14,6 +15,7 @@ from services.gateway.auth.permissions import BUS, needs
 from services.gateway.console.doing import posted_fields
 from services.gateway.console.shell import Shell
 from services.gateway.queries.organisations import institution_list
+from shared.messaging.bus import ServiceUnavailable
 
 DAYS = ("90", "365", "1095")
 
@@ -30,10 +32,14 @@ def routes(shell: Shell) -> APIRouter:
             rows = await bus_access.credentials_of(connection, caller.scheme.id, institution)
         if not found.items:
             raise Problem(404, "unknown", "institution", {"institution": institution[:64]}, scheme=caller.scheme)
+        backlog = None
+        with contextlib.suppress(ServiceUnavailable):
+            backlog = await waiting_of(shell.service, institution)
         shown = {"made": "", "saved": "saved" in request.query_params, "fault": False} | context
         return await shell.page(
             request, caller, "organisations/bus.html", status=status, view=found.items[0], issued=rows[::-1],
-            now=shell.service.clock.now(), days=DAYS, is_on=bus_access.keys_directory() is not None, **shown,
+            backlog=backlog, now=shell.service.clock.now(), days=DAYS, is_on=bus_access.keys_directory() is not None,
+            **shown,
         )  # fmt: skip
 
     @router.get("/institutions/{institution}/bus")
