@@ -22,8 +22,8 @@ test: .venv/dev.stamp
 
 # A random year with many faults; SEED=... repeats one (docs/faults.md).
 chaos: .venv/dev.stamp
-	FAULTS=$(or $(FAULTS),200) $(BIN)/pytest -s --show-capture=no -m "not compose" \
-		tests/faults tests/system/test_faults.py tests/system/test_mischief.py
+	FAULTS=$(or $(FAULTS),200) FUZZ=$(or $(FUZZ),100000) $(BIN)/pytest -s --show-capture=no -m "not compose" \
+		tests/faults tests/system/test_faults.py tests/system/test_fuzz.py tests/system/test_mischief.py
 
 # Builds the image, brings docker-compose.yml up in a container engine, plays a year through its published port.
 compose-test: .venv/dev.stamp
