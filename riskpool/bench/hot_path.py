@@ -30,7 +30,8 @@ from shared.database import migrate
 from shared.messaging import tables
 from shared.messaging.dispatch import Dispatch
 from shared.messaging.envelope import new_id, type_of
-from shared.messaging.intake import Incoming, Intake
+from shared.messaging.incoming import Incoming
+from shared.messaging.intake import Intake
 from shared.messaging.service import Service
 from shared.messaging.unit_of_work import Institution, Transaction, UnitOfWork
 from shared.messaging.writer import Work, Writer

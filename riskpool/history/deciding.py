@@ -26,7 +26,7 @@ from shared.contracts.pool import (
     SubsidySettled,
 )
 from shared.decisions import Decision, Refusal
-from shared.messaging.intake import describe
+from shared.messaging.incoming import describe
 from shared.messaging.unit_of_work import UnitOfWork
 from shared.money import format_yuan
 from shared.scheme.loader import Scheme

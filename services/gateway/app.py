@@ -1,8 +1,9 @@
 """The gateway put together: every service's events for reading, and the public API."""
 
 from services.gateway.api.build import build_api
-from services.gateway.projections.dispatch import take
+from services.gateway.projections.dispatch import project
+from services.gateway.projections.turns import in_turn
 from shared.messaging.service import Service
 
-SERVICE = Service(name="gateway", all_events=take, receipts=True, extend=build_api)
+SERVICE = Service(name="gateway", all_events=project, in_turn=in_turn, receipts=True, extend=build_api)
 app = SERVICE.asgi()

@@ -139,9 +139,9 @@ turns = Table(
     "turns",
     metadata,
     _scheme(),
-    _key("service"),
+    _key("source"),
     Column("last", BigInteger, nullable=False),
-    comment="The last event of each service that was folded: the next one waits for those between (dispatch.py).",
+    comment="The last event of each service that was folded: the next one waits for those between (turns.py).",
 )
 events = Table(
     "events",

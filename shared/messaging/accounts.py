@@ -69,7 +69,7 @@ def service_may(service: str) -> May:
 
 def gateway_may() -> May:
     """What the gateway may do: ask the services, submit for partners that come by HTTP, and publish its own events."""
-    lists = ("$JS.API.STREAM.LIST", "$JS.API.CONSUMER.LIST.*")
+    lists = ("$JS.API.STREAM.LIST", "$JS.API.CONSUMER.LIST.*", "$JS.API.STREAM.PURGE.*")
     partners = (f"$JS.API.CONSUMER.{verb}.{RECEIPTS}.>" for verb in ("INFO", "CREATE", "DURABLE.CREATE", "DELETE"))
     asks = ("commands.>", "progress.*", "parked.*", "partners.*.>")
     return May(

@@ -11,7 +11,7 @@ from shared.contracts.base import Command
 from shared.contracts.registry import COMMANDS
 from shared.decisions import Decision, Refusal
 from shared.messaging.envelope import Envelope
-from shared.messaging.intake import describe
+from shared.messaging.incoming import describe
 from shared.messaging.unit_of_work import UnitOfWork
 
 STATUS = {"permission": 403, "unknown": 404, "malformed": 422}

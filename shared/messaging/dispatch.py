@@ -20,7 +20,7 @@ from shared.database import is_outage
 from shared.decisions import Decision, Refusal
 from shared.messaging.commands import Answer, answer_of, body_sha256, mismatch, parse_command, refused
 from shared.messaging.envelope import Envelope, printable
-from shared.messaging.intake import Incoming, describe
+from shared.messaging.incoming import Incoming, describe
 from shared.messaging.owners import NoOwner
 from shared.messaging.reading import read_partner_event
 from shared.messaging.receipts import Outcome, Receipt, announce_receipt
@@ -51,7 +51,7 @@ class Dispatch:
         if isinstance(one.message, AgreementSigned):
             transaction.signed.append((one.scheme, _institution(one.message)))
         if self.service.all_events and one.scheme in self.service.schemes:
-            await self.service.all_events(transaction.connection, one)
+            await self.service.all_events(transaction.connection, one.envelope, one.message)  # type: ignore[arg-type]
         handler = self.service.events.get(type(one.message))  # type: ignore[arg-type]
         if handler and one.scheme in self.service.schemes:
             sender = one.source.rsplit("/", 1)[1]

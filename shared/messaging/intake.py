@@ -1,26 +1,22 @@
 """The inbox: a batch becomes one transaction; a bad message is found by doing it again one by one, and parked."""
 
 import asyncio
-import hashlib
-import json
 import logging
 import random
 import traceback
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from nats.aio.msg import Msg
-from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.contracts.base import Message
 from shared.database import is_outage
-from shared.messaging.envelope import Envelope, printable
+from shared.messaging.envelope import printable
+from shared.messaging.holding import Held
+from shared.messaging.incoming import Incoming, MismatchedBody, OutOfTurn, Unreadable
 from shared.messaging.owners import NoOwner, Owners, packed, partition_of
 from shared.messaging.tables import attempts, inbox, parked
 from shared.messaging.unit_of_work import NotYet, Transaction, lock
@@ -30,64 +26,10 @@ from shared.observability import MESSAGES, PARKED
 log = logging.getLogger("riskpool.intake")
 MAX_ATTEMPTS = 6
 MAX_WAITS = 60
-FAULTS_TOLD = 8
 BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 
-
-class Unreadable(Exception):
-    """A message that cannot be understood, or breaks its contract: it is parked with its bytes."""
-
-
-class OutOfTurn(NotYet):
-    """An event whose service recorded another of the same scheme before it, which has not come yet."""
-
-
-class MismatchedBody(Exception):
-    """A message id that was taken before with another body."""
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """One message off the bus: ``source`` and ``id`` identify it, ``scheme`` locks it, ``message`` is its content.
-
-    ``turn`` is its place among the scheme's events of its source, from 1; it is ``overdue`` when it has waited for the
-    one before it as long as anything waits.
-    """
-
-    raw: Msg
-    source: str
-    id: str
-    scheme: str
-    name: str
-    envelope: Envelope | None = None
-    message: Message | None = None
-    stored: datetime | None = None
-    error: str = ""
-    institution: str = ""
-    turn: int | None = None
-    overdue: bool = False
-
-    @property
-    def body_sha256(self) -> bytes:
-        """What tells two bodies under one id apart: name and data, or all bytes where there is no readable data."""
-        data = json.dumps([self.name, self.envelope.data], sort_keys=True).encode() if self.envelope else self.raw.data
-        return hashlib.sha256(data).digest()
-
-    @property
-    def label(self) -> str:
-        """Its name for the metrics, where a stranger must not invent names."""
-        return self.name if self.message is not None else "unknown"
-
-
-def describe(error: ValidationError) -> str:
-    """A validation error as fields and messages, without the input's values; the first few, as a receipt is small."""
-    faults = error.errors(include_input=False, include_url=False, include_context=False)
-    told = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in faults[:FAULTS_TOLD]]
-    more = [f"and {len(faults) - FAULTS_TOLD} more"] if len(faults) > FAULTS_TOLD else []
-    return printable("; ".join([*told, *more]), 1000)
-
-
 Handle = Callable[[Transaction, Incoming], Awaitable[None]]
+InTurn = Callable[[AsyncConnection, Sequence[Incoming]], Awaitable[Sequence[Incoming]]]
 Read = Callable[[Msg], Incoming]
 
 
@@ -97,7 +39,8 @@ class Intake:
 
     With a ``writer`` messages are decided and written by it, or by the writer of the replica that ``owners`` names;
     without one each batch is a transaction of its own, whose state ``begin`` opens, for handlers that write tables of
-    their own. ``taken`` is told what was committed.
+    their own. ``taken`` is told what was committed. ``in_turn`` says which of a batch may be taken now and notes that
+    they were: the rest is held until what was recorded before them comes.
     """
 
     engine: AsyncEngine
@@ -109,19 +52,32 @@ class Intake:
     owners: Owners | None = None
     answer_unreadable: Handle | None = None
     taken: Callable[[Incoming], None] | None = None
+    in_turn: InTurn | None = None
     kind: str = "event"
     waits: dict[tuple[str, str], int] = field(default_factory=dict)
+    held: Held = field(default_factory=Held)
 
     async def take(self, raws: Sequence[Msg]) -> None:
         """Handle a batch: ack after commit; on an outage give everything back, slowly; lose nothing."""
         batch = [self.read_one(raw) for raw in raws]
+        if self.in_turn is None:
+            await self._take(batch)
+            return
+        async with self.held.turn:
+            await self._take(self.held.with_held(batch))
+        self.held.later(self.take)
+
+    async def _take(self, batch: Sequence[Incoming]) -> None:
         try:
             errors = await (self._by_writer(batch) if self.writer else self.decide_in_transaction(batch))
             for one, error in zip(batch, errors, strict=True):
                 if error is None:
                     await one.raw.ack()
+                    self.held.forget(one)
                     if self.taken:
                         self.taken(one)
+                elif isinstance(error, OutOfTurn):
+                    self.held.hold(one)
                 else:
                     await self._failed(one, error)
         except Exception as error:
@@ -186,28 +142,17 @@ class Intake:
     async def decide_in_transaction(self, batch: Sequence[Incoming]) -> list[Exception | None]:
         """Handle a batch in one transaction, or one by one when that fails; what became of each."""
         try:
-            await self._transaction(_in_turn(batch))
+            return await self._transaction(batch)
         except Exception as error:
             if is_outage(error):
                 raise
-            return await self._one_by_one(batch)
-        return [None] * len(batch)
-
-    async def _one_by_one(self, batch: Sequence[Incoming]) -> list[Exception | None]:
-        errors: dict[int, Exception | None] = {}
-        waiting: dict[tuple[str, str], OutOfTurn] = {}  # what comes after one that waits need not be tried
-        for one in _in_turn(batch):
-            error = errors[id(one)] = waiting.get((one.source, one.scheme)) or await self._alone(one)
-            if isinstance(error, OutOfTurn):
-                waiting[one.source, one.scheme] = error
-        return [errors[id(one)] for one in batch]
+            return [await self._alone(one) for one in batch]
 
     async def _alone(self, one: Incoming) -> Exception | None:
         try:
-            await self._transaction([one])
+            return (await self._transaction([one]))[0]
         except Exception as error:
             return error
-        return None
 
     async def _failed(self, one: Incoming, error: Exception) -> None:
         if is_outage(error):
@@ -215,14 +160,6 @@ class Intake:
             return
         if isinstance(error, NotYet) and self._still_waits(one):
             await self._give_back(one, self.waits[one.source, one.id] // 4)
-            return
-        if isinstance(error, OutOfTurn) and not one.overdue:
-            log.error("taken without the event before it", extra={"id": one.id, "subject": one.raw.subject})
-            late = replace(one, overdue=True)
-            if again := await self._alone(late):
-                await self._failed(late, again)
-            else:
-                await one.raw.ack()
             return
         count = MAX_ATTEMPTS if isinstance(error, Unreadable | MismatchedBody | NotYet) else await self._count(one)
         if count < MAX_ATTEMPTS:
@@ -236,15 +173,18 @@ class Intake:
         count = self.waits[one.source, one.id] = self.waits.get((one.source, one.id), 0) + 1
         return count < MAX_WAITS
 
-    async def _transaction(self, batch: Sequence[Incoming]) -> None:
+    async def _transaction(self, batch: Sequence[Incoming]) -> list[Exception | None]:
         async with self.engine.begin() as connection:
             transaction = self.begin(connection)
             transaction.heads |= await lock(connection, {one.scheme for one in batch if one.scheme})
-            for one in await self._fresh(connection, batch):
+            ready = await self.in_turn(connection, batch) if self.in_turn else batch
+            for one in await self._fresh(connection, ready) if ready else ():
                 if one.error:
                     raise Unreadable(one.error)
                 await self.handle(transaction, one)
             await transaction.flush()
+        taken = set(map(id, ready))
+        return [None if id(one) in taken else OutOfTurn() for one in batch]
 
     async def _fresh(self, connection: AsyncConnection, batch: Sequence[Incoming]) -> list[Incoming]:
         """The messages not taken before, each once; an id taken before with another body is an error."""
@@ -301,6 +241,8 @@ class Intake:
                 .replace("\0", ""),
             }
             await connection.execute(insert(parked).values(row).on_conflict_do_nothing())
+            if self.in_turn:  # nothing waits for what was parked
+                await self.in_turn(connection, [replace(one, overdue=True)])
             if self.answer_unreadable and not mismatch:
                 mark = {
                     "consumer": self.consumer,
@@ -325,15 +267,6 @@ class Intake:
             await one.raw.nak(delay=delay * random.uniform(0.8, 1.2))
         except Exception as error:
             log.debug("the server will deliver it again by itself", extra={"error": repr(error)[:200]})
-
-
-def _in_turn(batch: Sequence[Incoming]) -> list[Incoming]:
-    """The batch with the events of each source and scheme in their order, in the places that they have in it."""
-    events = defaultdict(list)
-    for one in batch:
-        events[one.source, one.scheme].append(one)
-    ordered = {place: iter(sorted(found, key=lambda one: one.turn or 0)) for place, found in events.items()}
-    return [next(ordered[one.source, one.scheme]) for one in batch]
 
 
 _KINDS: tuple[type[Exception], ...] = (Unreadable, MismatchedBody, NotYet, ConnectionError)

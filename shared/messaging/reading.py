@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 
 from nats.aio.msg import Msg
 from pydantic import BaseModel, ValidationError
@@ -10,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from shared.contracts.base import Message
 from shared.contracts.registry import EVENTS, PARTNER_EVENTS
 from shared.messaging.envelope import TURN, Envelope, printable, type_of
-from shared.messaging.intake import Incoming, describe
+from shared.messaging.incoming import Incoming, describe
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -18,16 +17,16 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 def read_event(raw: Msg) -> Incoming:
     """One of our services' events, from ``events.<scheme>.<service>.<Name>``."""
     _, scheme, service, name = raw.subject.split(".", 3)
-    place = f"/services/{service}"
+    place, told = f"/services/{service}", (raw.headers or {}).get(TURN, "")
+    turn = int(told) if told.isdecimal() else None
     try:
         envelope = Envelope.model_validate_json(raw.data)
         message = EVENTS[service, name].model_validate_json(json.dumps(envelope.data))
     except Exception as error:
         problem = f"unknown event {error}" if isinstance(error, KeyError) else _told(error)
-        return Incoming(raw, place, _fallback_id(raw), scheme, name, stored=raw.metadata.timestamp, error=problem)
-    turn = (raw.headers or {}).get(TURN)
-    one = Incoming(raw, place, envelope.id, scheme, name, envelope, message, raw.metadata.timestamp)
-    return replace(one, turn=int(turn)) if turn else one
+        stored = raw.metadata.timestamp
+        return Incoming(raw, place, _fallback_id(raw), scheme, name, stored=stored, error=problem, turn=turn)
+    return Incoming(raw, place, envelope.id, scheme, name, envelope, message, raw.metadata.timestamp, turn=turn)
 
 
 def read_partner_event(raw: Msg) -> Incoming:

@@ -31,7 +31,7 @@ from shared.messaging.bus import Bus, connect
 from shared.messaging.dispatch import Dispatch
 from shared.messaging.envelope import Envelope
 from shared.messaging.healing import lost_decisions, note_taken, read_again_what_is_missing
-from shared.messaging.intake import Incoming, Intake, telling
+from shared.messaging.intake import Intake, InTurn, telling
 from shared.messaging.owners import Owners, unpacked
 from shared.messaging.parked import Parked
 from shared.messaging.progress import progress
@@ -45,7 +45,7 @@ from shared.scheme.loader import Scheme, content_of, load_schemes
 
 log = logging.getLogger("riskpool.service")
 Handler = Callable[[UnitOfWork, Any], Awaitable[Any]]
-Project = Callable[[AsyncConnection, Incoming], Awaitable[None]]
+Project = Callable[[AsyncConnection, Any, Event], Awaitable[None]]
 WATCH_SECONDS = 5.0
 LOST_SECONDS = 10.0
 ORPHANS = "review"  # the service that also answers for partner events that nobody knows
@@ -55,7 +55,8 @@ ORPHANS = "review"  # the service that also answers for partner events that nobo
 class Service:
     """What one service is made of.
 
-    ``extend`` makes it a FastAPI with more routes (the gateway); ``all_events`` takes every service's events.
+    ``extend`` makes it a FastAPI with more routes (the gateway); ``all_events`` takes every service's events,
+    those of each service in the order in which it recorded them (``in_turn``).
     """
 
     name: str
@@ -65,6 +66,7 @@ class Service:
     events: Mapping[type[Event], Handler] = field(default_factory=dict)
     rows: Callable[[], Rows] | None = None
     all_events: Project | None = None
+    in_turn: InTurn | None = None
     receipts: bool = False
     extend: Callable[[Any, "Service"], None] | None = None
 
@@ -218,7 +220,10 @@ class Service:
 
     def _intakes(self, dispatch: "Dispatch") -> dict[Consumer, Intake]:
         writer = None if self.all_events else self.writer
-        events = Intake(self.engine, "events", read_event, dispatch.event, self.begin, writer, taken=dispatch.taken)
+        events = Intake(
+            self.engine, "events", read_event, dispatch.event, self.begin, writer, taken=dispatch.taken,
+            in_turn=self.in_turn,
+        )  # fmt: skip
         intakes = {self._events_consumer(): events}
         if self.receipts:
             reading = Intake(
@@ -309,8 +314,8 @@ class Service:
                         await binding.consume(consumer, intake.take).start()
                         bound.add(institution)
                         taking.add(consumer)
-                if self.name == ORPHANS:
-                    for institution in bound:
+                if self.all_events:
+                    for institution in await self._institutions():
                         await make_room(self.bus.js, institution)
                 for consumer in taking:
                     await note_taken(self.engine, self.bus.js, consumer)

@@ -10,14 +10,16 @@ from nats.js import JetStreamContext
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.gateway.projections.dispatch import take
+from services.gateway.projections.dispatch import project
 from services.gateway.projections.tables import cases
+from services.gateway.projections.turns import in_turn
 from services.gateway.tables import events, turns
 from shared.contracts.base import Event
 from shared.contracts.review import CaseOpened, EnterpriseVetoed, RatingRoundOpened
-from shared.messaging import intake as waiting
+from shared.messaging import holding, provisioning
 from shared.messaging.envelope import TURN, event_json, new_id
-from shared.messaging.intake import Incoming, Intake
+from shared.messaging.incoming import Incoming
+from shared.messaging.intake import Intake
 from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream
 from shared.messaging.reading import read_event
 from shared.messaging.tables import parked, schemes
@@ -38,10 +40,14 @@ class Way:
 
     def __init__(self, js: JetStreamContext, engine: AsyncEngine) -> None:
         self.js, self.engine = js, engine
-        self.intake = Intake(engine, "events", read_event, self._handle, lambda at: Transaction(at, "gateway", ()))
+        self.intake = Intake(engine, "events", read_event, self._handle, self._begin, in_turn=in_turn)
+
+    def _begin(self, connection: AsyncConnection) -> Transaction:
+        return Transaction(connection, "gateway", ())
 
     async def _handle(self, transaction: Transaction, one: Incoming) -> None:
-        await take(transaction.connection, one)
+        assert one.envelope and isinstance(one.message, Event)
+        await project(transaction.connection, one.envelope, one.message)
 
     async def send(self, event: Event, turn: int | None) -> None:
         """Publish an event as the relay of its service does; without a turn as the first releases did."""
@@ -66,7 +72,7 @@ class Way:
 
 @pytest.fixture
 async def way(engine: AsyncEngine, nats_server: Nats, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Way]:
-    monkeypatch.setattr(waiting, "BACKOFF_SECONDS", (0.05,))
+    monkeypatch.setattr(provisioning, "ACK_WAIT_SECONDS", 0.5)
     async with engine.begin() as connection:
         await connection.execute(schemes.insert().values(scheme=SCHEME, version="1"))
     client = await nats.connect(nats_server.url)
@@ -100,7 +106,7 @@ async def test_an_event_waits_for_the_one_before_it(way: Way) -> None:
 async def test_what_waits_too_long_is_taken_and_the_rest_goes_on(
     way: Way, connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "MAX_WAITS", 3)
+    monkeypatch.setattr(holding, "OVERDUE_SECONDS", 1.0)
     await way.send(ROUND, 2)
     while not await way.folded():
         await way.arrive()

@@ -19,7 +19,8 @@ from shared.contracts.review import FinancingRefused
 from shared.decisions import Accepted, Decision
 from shared.messaging import intake, natsfix, provisioning, relay, service
 from shared.messaging.envelope import new_id
-from shared.messaging.intake import Incoming, Intake
+from shared.messaging.incoming import Incoming
+from shared.messaging.intake import Intake
 from shared.messaging.service import Service
 from shared.messaging.unit_of_work import UnitOfWork
 from shared.messaging.writer import Work

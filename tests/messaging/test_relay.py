@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.messaging import relay as module
 from shared.messaging.envelope import new_id
-from shared.messaging.intake import Incoming, Intake
+from shared.messaging.incoming import Incoming
+from shared.messaging.intake import Intake
 from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream
 from shared.messaging.relay import Relay
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS, Transaction

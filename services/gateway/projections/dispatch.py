@@ -20,12 +20,11 @@ from services.gateway.projections import (
     waiting,
 )
 from services.gateway.projections.writing import Projected
-from services.gateway.tables import event_positions, events, turns
+from services.gateway.tables import event_positions, events
 from shared.contracts import pool as money
 from shared.contracts import recovery, referral, review
 from shared.contracts.base import Event
 from shared.messaging.envelope import Envelope
-from shared.messaging.intake import Incoming, OutOfTurn
 
 Handler = Callable[[Projected, Any], Awaitable[None]]
 _ABOUT = ("uscc", "loan_no", "policy_no", "disbursement_id", "institution", "department", "half", "notice_no")
@@ -92,21 +91,6 @@ HANDLERS: dict[type[Event], tuple[Handler, ...]] = {
     recovery.RecoveryClosed: (recoveries.closed,),
     recovery.ReportFiled: (obligations.report_filed,),
 }
-
-
-async def take(connection: AsyncConnection, one: Incoming) -> None:
-    """Project an event off the bus in its turn; OutOfTurn when one is missing before it, unless it is overdue."""
-    assert one.envelope is not None and isinstance(one.message, Event)
-    service = one.message.service
-    place = (turns.c.scheme == one.scheme) & (turns.c.service == service)
-    last = (await connection.execute(select(turns.c.last).where(place))).scalar_one_or_none() or 0
-    turn = one.turn or last + 1  # a relay of the first releases did not say it
-    if turn > last + 1 and not one.overdue:
-        raise OutOfTurn(f"event {turn} of {service} in {one.scheme} came when {last} was the last")
-    if turn > last:
-        write = insert(turns).values(scheme=one.scheme, service=service, last=turn)
-        await connection.execute(write.on_conflict_do_update(index_elements=["scheme", "service"], set_={"last": turn}))
-    await project(connection, one.envelope, one.message)
 
 
 async def project(connection: AsyncConnection, envelope: Envelope, event: Event) -> None:

@@ -24,7 +24,7 @@ from services.gateway.uploads.sheets import rows_of
 from shared.clock import business_date
 from shared.contracts.registry import PARTNER_EVENTS
 from shared.messaging.envelope import type_of
-from shared.messaging.intake import describe
+from shared.messaging.incoming import describe
 from shared.messaging.service import Service
 from shared.messaging.tables import receipts
 

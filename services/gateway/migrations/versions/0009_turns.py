@@ -12,8 +12,8 @@ def upgrade() -> None:
     op.create_table(
         "turns",
         sa.Column("scheme", sa.Text(), primary_key=True),
-        sa.Column("service", sa.Text(), primary_key=True),
+        sa.Column("source", sa.Text(), primary_key=True),
         sa.Column("last", sa.BigInteger(), nullable=False),
-        comment="The last event of each service that was folded: the next one waits for those between (dispatch.py).",
+        comment="The last event of each service that was folded: the next one waits for those between (turns.py).",
     )
-    op.execute("insert into turns select scheme, service, count(*) from events group by scheme, service")
+    op.execute("insert into turns select scheme, '/services/' || service, count(*) from events group by 1, 2")

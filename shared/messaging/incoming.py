@@ -1,0 +1,67 @@
+"""One message off the bus, and what may be wrong with it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from nats.aio.msg import Msg
+from pydantic import ValidationError
+
+from shared.contracts.base import Message
+from shared.messaging.envelope import Envelope, printable
+
+FAULTS_TOLD = 8
+
+
+class Unreadable(Exception):
+    """A message that cannot be understood, or breaks its contract: it is parked with its bytes."""
+
+
+class OutOfTurn(Exception):
+    """An event whose service recorded another of the same scheme before it, which has not come yet: it is held."""
+
+
+class MismatchedBody(Exception):
+    """A message id that was taken before with another body."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One message off the bus: ``source`` and ``id`` identify it, ``scheme`` locks it, ``message`` is its content.
+
+    ``turn`` is its place among the scheme's events of its source, from 1; it is ``overdue`` when it has waited for the
+    one before it for a minute.
+    """
+
+    raw: Msg
+    source: str
+    id: str
+    scheme: str
+    name: str
+    envelope: Envelope | None = None
+    message: Message | None = None
+    stored: datetime | None = None
+    error: str = ""
+    institution: str = ""
+    turn: int | None = None
+    overdue: bool = False
+
+    @property
+    def body_sha256(self) -> bytes:
+        """What tells two bodies under one id apart: name and data, or all bytes where there is no readable data."""
+        data = json.dumps([self.name, self.envelope.data], sort_keys=True).encode() if self.envelope else self.raw.data
+        return hashlib.sha256(data).digest()
+
+    @property
+    def label(self) -> str:
+        """Its name for the metrics, where a stranger must not invent names."""
+        return self.name if self.message is not None else "unknown"
+
+
+def describe(error: ValidationError) -> str:
+    """A validation error as fields and messages, without the input's values; the first few, as a receipt is small."""
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    told = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in faults[:FAULTS_TOLD]]
+    more = [f"and {len(faults) - FAULTS_TOLD} more"] if len(faults) > FAULTS_TOLD else []
+    return printable("; ".join([*told, *more]), 1000)
