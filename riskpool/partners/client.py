@@ -12,10 +12,28 @@ from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 
 from shared.messaging.bus import tls
+from shared.messaging.envelope import type_of
 from shared.messaging.nkeys import signing_in
 
 RECEIPT_SECONDS = 3.0
 HEADERS = {"content-type": "application/cloudevents+json"}
+
+
+def event_bytes(scheme: str, institution: str, name: str, fields: dict[str, Any], at: str, event_id: str) -> bytes:
+    """A partner event as it is published; ``at`` is RFC 3339 with an offset, ``fields`` are as JSON has them."""
+    about = str(fields.get("uscc") or fields.get("loan_no") or fields.get("disbursement_id") or "")
+    event = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": f"/partners/{institution}",
+        "type": type_of(name),
+        **({"subject": about} if about else {}),
+        "time": at,
+        "datacontenttype": "application/json",
+        "scheme": scheme,
+        "data": fields,
+    }
+    return json.dumps(event, ensure_ascii=False).encode()
 
 
 class BusClient(Protocol):

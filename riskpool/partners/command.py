@@ -10,12 +10,14 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from riskpool.partners.certify import certify
+from riskpool.partners.simulate import simulate
 from riskpool.place import find_running
 from riskpool.supervisor import StackError
 from riskpool.token import DEFAULT_DATA, Data, fail, in_database
 
 app = typer.Typer(help="Institutions' credentials for the bus.", no_args_is_help=True)
 app.command()(certify)
+app.command()(simulate)
 Institution = Annotated[str, typer.Argument(help="Id of the institution, such as bank-a.")]
 SchemeOption = Annotated[str, typer.Option(help="The scheme of its agreement.")]
 Note = Annotated[str, typer.Option(help="What the credentials are for; shown by list.")]

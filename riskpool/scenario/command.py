@@ -118,7 +118,7 @@ def given_tokens(file: Path | None) -> Callable[[str], str]:
     if file is None and told and "\n" not in told and Path(told).is_file():
         file = Path(told)
     if file is None and not told:
-        raise StoryError(f"--url needs the organisations' tokens: --tokens FILE, or the variable {TOKENS_VARIABLE}")
+        raise StoryError(f"the organisations' tokens are needed: --tokens FILE, or the variable {TOKENS_VARIABLE}")
     try:
         text = file.read_text(encoding="utf-8") if file else told
     except OSError as error:

@@ -15,7 +15,7 @@ import httpx
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 
-from riskpool.partners.client import BusClient, Connect, PartnerClient
+from riskpool.partners.client import BusClient, Connect, PartnerClient, event_bytes
 
 Tokens = Callable[[str], str]
 _FIRST_WAIT_S = 10.0
@@ -148,7 +148,7 @@ class BusDoor:
         partner = await self._partner(institution)
         if partner is None:
             return None
-        payload = json.dumps(self._envelope(institution, name, fields, day, event_id), ensure_ascii=False).encode()
+        payload = event_bytes(self._http.scheme, institution, name, fields, at_nine(day), event_id)
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -180,22 +180,6 @@ class BusDoor:
         for institution, (client, issued) in self._partners.items():
             await client.close()
             await self._http.end_credentials(self._commission, institution, issued)
-
-    def _envelope(
-        self, institution: str, name: str, fields: dict[str, Any], day: date, event_id: str
-    ) -> dict[str, Any]:
-        about = str(fields.get("uscc") or fields.get("loan_no") or fields.get("disbursement_id") or "")
-        return {
-            "specversion": "1.0",
-            "id": event_id,
-            "source": f"/partners/{institution}",
-            "type": f"riskpool.{name}.v1",
-            **({"subject": about} if about else {}),
-            "time": at_nine(day),
-            "datacontenttype": "application/json",
-            "scheme": self._http.scheme,
-            "data": fields,
-        }
 
 
 class Doors:

@@ -9,7 +9,7 @@ from riskpool.scenario.text import StoryError, fill, plain, read_yaml
 from riskpool.scenario.unfold import Macro, Unfolded, read_macros, unfold
 from shared.contracts.registry import COMMANDS, PARTNER_EVENTS
 
-__all__ = ["Step", "Story", "StoryError", "load_story"]
+__all__ = ["Step", "Story", "StoryError", "load_story", "story_of"]
 
 _REMARKS = {"title", "name", "description", "note"}
 _STORY_KEYS = _REMARKS | {"scheme", "custodian", "use", "defaults", "macros", "steps"}
@@ -58,6 +58,11 @@ def load_story(path: Path) -> Story:
         document = read_yaml(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as error:
         raise StoryError(f"{path} cannot be read: {error}") from error
+    return story_of(document, path)
+
+
+def story_of(document: Any, path: Path) -> Story:
+    """A story from what its file holds; what it uses stands beside ``path``."""
     _check_keys(document, _STORY_KEYS, path.name)
     macros, defaults = _shared_parts(document, path)
     scheme, scheme_file = _scheme(document, path)

@@ -188,34 +188,6 @@ class DisbursementView(View):
     reason: str | None
 
 
-class SanctionView(View):
-    """A sanction on an institution."""
-
-    measure: str
-    reduction: Rate | None
-    loan_nos: list[str]
-    reason: str
-    sanctioned_on: date
-
-
-class InstitutionView(View):
-    """An institution, its agreement and how its loans went."""
-
-    id: str
-    kind: str
-    name: str
-    valid_from: date
-    valid_to: date
-    products: list[str]
-    guarantor_shares: dict[str, str]
-    fee_rate: Rate | None
-    terms: dict[str, Any] | None
-    terminated: bool
-    sanctions: list[SanctionView]
-    loans: int
-    compensated: int
-
-
 class FlagView(View):
     """A year in which a recommender had as many compensated enterprises as the scheme flags."""
 

@@ -10,6 +10,9 @@ from shared.contracts.review import CompensationItem
 
 ItemKind = Literal["compensation", "subsidy", "fee"]
 HoldReason = Literal["paused", "short_of_funds", "line", "returned"]
+HOLD_RULES: dict[str, str] = {
+    "paused": "pool.pause", "line": "pool.crossing", "short_of_funds": "pool.balance", "returned": "pool.custodian",
+}
 
 
 class Entry(Shape):

@@ -45,7 +45,7 @@ IN_PATHS: dict[str, tuple[str, ...]] = {
     "uscc": (USCC,),
     "loan_no": (LOAN,),
     "half": (HALF,),
-    "institution": (BANK_A,),
+    "institution": (BANK_A, BANK_B),
     "department": ("scitech",),
     "name": ("LoanRepaid",),
     "organisation": (BANK_A, "scitech"),
@@ -240,6 +240,7 @@ async def test_the_marks_are_seen_by_those_who_may(running: tuple[FastAPI, str, 
         async with signed_in(url, who) as client:
             seen, statuses = await leaks(client, _ours(paths, api=False))
         assert f"/cases/{USCC}" in seen and f"/loans/{LOAN}" in seen and "/cases" in seen, (who, seen)
+        assert f"/institutions/{BANK_A}" in seen and f"/institutions/{BANK_B}" not in seen, seen
         assert ("/uploads" in seen) is (who == BANK_A), seen
         # The marked document and report have no bytes here: that is a fault, and said to be one.
         assert [path for path, status in statuses.items() if status >= 500 and MARK not in path] == []

@@ -30,14 +30,16 @@ AGENCIES_ONLY = (
     "/progress",
 )
 MONEY = ("/pool", "/ledger/entries", "/ledger/accounts")
+OWN = {"/institutions/bank-a": "bank-a"}
 EVERYBODY = ("/cases", "/loans", "/disbursements", "/recoveries", "/receipts", "/scheme")
 
 
 @pytest.mark.parametrize("path", [*AGENCIES_ONLY, *MONEY, *EVERYBODY])
-@pytest.mark.parametrize("organisation", ["drc", "yanqing-town", "bank-a", "custodian", "stranger"])
+@pytest.mark.parametrize("organisation", ["drc", "yanqing-town", "bank-a", "custodian", "bank-b", "stranger"])
 def test_who_may_read_what(signed: Gateway, organisation: str, path: str) -> None:
     agency = organisation in ("drc", "yanqing-town")
     allowed = agency or path in EVERYBODY or (organisation == "custodian" and path in MONEY)
+    allowed = allowed or OWN.get(path) == organisation
     with signed.client(organisation) as client:
         answer = client.get(path)
     if allowed:

@@ -61,7 +61,7 @@ async def lent(stack: RunningStack, tmp_path: Path) -> RunningStack:
     return stack
 
 
-def run(stack: RunningStack, place: Path, *command: str) -> str:
+def run(stack: RunningStack, place: Path, *command: str, seconds: float = 120) -> str:
     """What a command prints, with the addresses that the pages print leading to this stack."""
     (place / ".riskpool").unlink(missing_ok=True)
     (place / ".riskpool").symlink_to(stack.data)
@@ -69,7 +69,9 @@ def run(stack: RunningStack, place: Path, *command: str) -> str:
     for printed, actual in PRINTED.items():
         words = [word.replace(printed, str(stack.description[actual])) for word in words]
     environment = {**os.environ, "PATH": f"{place}:{os.environ['PATH']}", "no_proxy": "127.0.0.1"}
-    done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        words, cwd=place, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+    )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
 

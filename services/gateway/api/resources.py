@@ -12,6 +12,7 @@ from services.gateway.api.problems import Problem, malformed_field
 from services.gateway.api.responses import PROBLEMS, answer
 from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.business_days import newest_day
+from services.gateway.institution_views import InstitutionDetailView, InstitutionView
 from services.gateway.policy import GatewayPolicy
 from services.gateway.queries import cases, ledger, loans, obligations, organisations, paging, pool
 from services.gateway.reads import reads_of
@@ -22,7 +23,6 @@ from services.gateway.views import (
     DepartmentView,
     DisbursementView,
     EntryView,
-    InstitutionView,
     LoanView,
     ObligationView,
     Page,
@@ -238,16 +238,18 @@ def _organisations(router: APIRouter, service: Service, caller_of: Any) -> None:
                 ),
             )
 
-    @router.get("/institutions/{institution}", response_model=InstitutionView, summary="An institution.")
+    @router.get(
+        "/institutions/{institution}",
+        response_model=InstitutionDetailView,
+        summary="An institution, its default ratio and its part of the payout queue: for agencies and itself.",
+    )
     async def read_institution(request: Request, institution: str, caller: Caller = caller_of) -> Response:
-        caller.needs_agency()
+        caller.needs_agency_or_own(institution)
         async with reading(service) as connection:
-            found = await organisations.institution_list(
-                connection, caller.scheme.id, kind=None, institution=institution, limit=1, cursor=None
-            )
-        if not found.items:
+            found = await organisations.one_institution(connection, caller.scheme.id, institution)
+        if found is None:
             raise Problem(404, "unknown", "institution", {"institution": institution[:64]}, scheme=caller.scheme)
-        return answer(request, found.items[0])
+        return answer(request, found)
 
     @router.get("/departments", response_model=Page[DepartmentView], summary="Recommenders with quotas and flags.")
     async def list_departments(request: Request, caller: Caller = caller_of) -> Response:

@@ -52,6 +52,11 @@ class Caller:
         if not self.is_agency:
             raise Problem(403, "permission", "agencies_only", scheme=self.scheme)
 
+    def needs_agency_or_own(self, institution: str) -> None:
+        """Problem 403 unless an agency or this very institution calls."""
+        if not (self.is_institution and institution == self.organisation):
+            self.needs_agency()
+
     def needs_agency_or_custodian(self) -> None:
         """Problem 403 unless an agency or the custodian calls."""
         if not self.is_agency and self.kind != "custodian":

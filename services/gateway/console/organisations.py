@@ -15,7 +15,6 @@ from services.gateway.console.words import say
 from services.gateway.policy import GatewayPolicy
 from services.gateway.queries import organisations
 from services.gateway.queries.enterprises import names_of
-from services.gateway.queries.lending import lending
 from services.gateway.queries.obligations import periods
 from services.gateway.views import DepartmentView
 from shared.calendar import add_months, quarter_of
@@ -97,15 +96,12 @@ def _institutions(router: APIRouter, shell: Shell) -> None:
         if not own:
             needs(caller, "page.institutions")
         async with reading(shell.service) as connection:
-            found = await organisations.institution_list(
-                connection, caller.scheme.id, kind=None, institution=institution, limit=1, cursor=None
-            )
-            if not found.items:
+            view = await organisations.one_institution(connection, caller.scheme.id, institution)
+            if view is None:
                 raise Problem(404, "unknown", "institution", {"institution": institution[:64]}, scheme=caller.scheme)
-            went = await lending(connection, caller.scheme.id, institution)
-        view = found.items[0]
+            names = await names_of(connection, caller.scheme.id, (one.uscc for one in view.queue))
         reductions = [one.reduction for one in view.sanctions if one.measure == "reduce"]
         return await shell.page(
-            request, caller, "organisations/institution.html", view=view, went=went, own=own,
+            request, caller, "organisations/institution.html", view=view, names_by_code=names, own=own,
             reduction=reductions[-1] if reductions else Decimal(0),
         )  # fmt: skip

@@ -6,11 +6,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, and_, func, not_, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.projections.tables import agreements, fund, fund_days, ledger_entries, loans, payouts
-from services.gateway.queries.pool import disbursement_list
+from services.gateway.projections.tables import agreements, fund, fund_days, ledger_entries, loans
+from services.gateway.queries import pool
 from services.gateway.queries.trail import newest_of
 from services.gateway.tables import events
 from services.gateway.views import DisbursementView, Page
@@ -139,18 +139,14 @@ async def notices(connection: AsyncConnection, scheme: str, year: int) -> Sequen
 
 async def unreleased(connection: AsyncConnection, scheme: str) -> tuple[int, int]:
     """How many consented compensations no notice has released yet, and their sum in fen."""
-    paid = and_(payouts.c.scheme == loans.c.scheme, payouts.c.kind == "compensation", payouts.c.ref == loans.c.loan_no)
-    released = select(payouts.c.ref).where(paid, payouts.c.released_fen > 0).exists()
-    query = select(func.count(), func.coalesce(func.sum(loans.c.approved_fen), 0)).where(
-        loans.c.scheme == scheme, loans.c.claim_status == "approved", loans.c.approved_fen > 0, not_(released)
-    )
+    query = select(func.count(), func.coalesce(func.sum(loans.c.approved_fen), 0)).where(pool.unreleased(scheme))
     count, total = (await connection.execute(query)).one()
     return int(count), int(total)
 
 
 async def to_confirm(connection: AsyncConnection, scheme: str, limit: int = 100) -> Page[DisbursementView]:
     """Instructed transfers that the custodian has not confirmed, oldest first."""
-    return await disbursement_list(
+    return await pool.disbursement_list(
         connection, scheme, status="instructed", loan_no=None, kind=None, party=None, limit=limit, cursor=None
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Column, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.institution_views import InstitutionDetailView, InstitutionView, SanctionView
 from services.gateway.projections.tables import (
     agreements,
     compensated,
@@ -15,8 +16,10 @@ from services.gateway.projections.tables import (
     referrals,
     sanctions,
 )
+from services.gateway.queries.lending import defaults
 from services.gateway.queries.paging import page
-from services.gateway.views import DepartmentView, FlagView, InstitutionView, Page, SanctionView
+from services.gateway.queries.pool import queue_of
+from services.gateway.views import DepartmentView, FlagView, Page
 from shared.messaging.tables import institutions
 from shared.scheme.loader import Organisation, Scheme
 
@@ -78,6 +81,20 @@ async def institution_list(
         for row in found.items
     ]
     return Page(items=views, next_cursor=found.next_cursor)
+
+
+async def one_institution(
+    connection: AsyncConnection, scheme: str, institution: str
+) -> InstitutionDetailView | None:
+    """An institution with its default ratio and its part of the payout queue, or None without an agreement."""
+    found = await institution_list(connection, scheme, kind=None, institution=institution, limit=1, cursor=None)
+    if not found.items:
+        return None
+    return InstitutionDetailView(
+        **dict(found.items[0]),
+        defaults=await defaults(connection, scheme, institution),
+        queue=await queue_of(connection, scheme, institution),
+    )
 
 
 async def _sanctions(connection: AsyncConnection, scheme: str, ids: Iterable[str]) -> dict[str, list[SanctionView]]:

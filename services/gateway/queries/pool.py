@@ -1,11 +1,15 @@
 """The fund, its queue and its disbursements."""
 
-from sqlalchemy import and_, func, not_, or_, select
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.gateway.institution_views import QueuedView
 from services.gateway.projections.tables import disbursements, fund, loans, payouts
 from services.gateway.queries.paging import page
 from services.gateway.views import DisbursementView, HeldView, Page, PoolView
+from shared.contracts.pool import HOLD_RULES
 
 
 async def pool(connection: AsyncConnection, scheme: str) -> PoolView:
@@ -16,10 +20,14 @@ async def pool(connection: AsyncConnection, scheme: str) -> PoolView:
     )
 
 
-async def _held(connection: AsyncConnection, scheme: str) -> list[HeldView]:
-    """Released and not instructed, in the order in which it will be paid."""
+def _queue(scheme: str) -> Select[Any]:
+    """Released and not instructed, each with its place in the order in which it will be paid."""
     left = (payouts.c.released_fen - payouts.c.instructed_fen).label("left_fen")
-    query = select(payouts, left).where(payouts.c.scheme == scheme, left > 0).order_by(payouts.c.place, payouts.c.ref)
+    position = func.row_number().over(order_by=(payouts.c.place, payouts.c.ref)).label("position")
+    return select(payouts, left, position, func.count().over().label("of")).where(payouts.c.scheme == scheme, left > 0)
+
+
+async def _held(connection: AsyncConnection, scheme: str) -> list[HeldView]:
     return [
         HeldView(
             kind=row.kind,
@@ -31,8 +39,47 @@ async def _held(connection: AsyncConnection, scheme: str) -> list[HeldView]:
             amount=row.left_fen,
             reason=row.reason,
         )
-        for row in await connection.execute(query)
+        for row in await connection.execute(_queue(scheme).order_by("position"))
     ]
+
+
+async def queue_of(connection: AsyncConnection, scheme: str, institution: str) -> list[QueuedView]:
+    """What waits to be paid for the loans of an institution, in payout order; then what no notice has released."""
+    queue = _queue(scheme).subquery()
+    own = or_(*(loans.c[name] == institution for name in ("lender", "payee", "guarantor", "insurer")))
+    joined = queue.join(loans, and_(loans.c.scheme == queue.c.scheme, loans.c.loan_no == queue.c.loan_no))
+    rows = (await connection.execute(select(queue).select_from(joined).where(own).order_by("position"))).all()
+    found = [
+        QueuedView(
+            kind=row.kind,
+            loan_no=row.loan_no,
+            policy_no=row.ref if row.kind == "subsidy" else None,
+            uscc=row.uscc,
+            payee=row.payee,
+            amount=row.left_fen,
+            place=row.position,
+            of=row.of,
+            reason=row.reason,
+            rule=HOLD_RULES.get(row.reason or ""),
+        )
+        for row in rows
+    ]
+    length = (await connection.execute(select(func.count()).select_from(queue))).scalar_one()
+    waiting = select(loans).where(unreleased(scheme), own).order_by(loans.c.loan_no)
+    return found + [
+        QueuedView(
+            kind="compensation", loan_no=row.loan_no, uscc=row.uscc, payee=row.payee, amount=row.approved_fen,
+            place=None, of=length, reason="notice", rule="pool.notice",
+        )
+        for row in await connection.execute(waiting)
+    ]  # fmt: skip
+
+
+def unreleased(scheme: str) -> ColumnElement[bool]:
+    """Loans whose compensation the district government consented to and no notice has released yet (pool.notice)."""
+    paid = and_(payouts.c.scheme == loans.c.scheme, payouts.c.kind == "compensation", payouts.c.ref == loans.c.loan_no)
+    released = select(payouts.c.ref).where(paid, payouts.c.released_fen > 0).exists()
+    return and_(loans.c.scheme == scheme, loans.c.claim_status == "approved", loans.c.approved_fen > 0, not_(released))
 
 
 async def _exposure_fen(connection: AsyncConnection, scheme: str) -> int:

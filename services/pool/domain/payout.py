@@ -6,12 +6,17 @@ from services.pool.domain.journal import Journal, counter_fen, rebased_counter_f
 from services.pool.domain.queue import QueueItem
 from services.pool.policy import PoolPolicy
 from shared.contracts.base import Why, made
-from shared.contracts.pool import CompensationHeld, FeeHeld, HoldReason, PoolEvent, PoolPaused, PoolResumed, SubsidyHeld
+from shared.contracts.pool import (
+    HOLD_RULES,
+    CompensationHeld,
+    FeeHeld,
+    HoldReason,
+    PoolEvent,
+    PoolPaused,
+    PoolResumed,
+    SubsidyHeld,
+)
 from shared.money import format_yuan
-
-HOLD_RULES = {
-    "paused": "pool.pause", "line": "pool.crossing", "short_of_funds": "pool.balance", "returned": "pool.custodian",
-}
 
 
 def advance(journal: Journal) -> None:
