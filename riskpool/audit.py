@@ -49,9 +49,14 @@ def aggregates_of(name: str) -> "tuple[Aggregate[Any], ...]":
 def command(context: typer.Context, data: Data = Path(".riskpool"), as_json: AsJson = False) -> None:
     """Decide every event again from the first and compare all that the databases hold. Exit 1 on a difference."""
     if context.invoked_subcommand is None:
+        from riskpool.upkeep import note
+
         with Progress(console=Console(stderr=True), transient=True) as progress:
             progress.add_task("reading events", total=None)
-            findings = asyncio.run(audit(_databases(data)))
+            urls = _databases(data)
+            findings = asyncio.run(audit(urls))
+        events, differences = sum(f.events for f in findings), sum(f.count for f in findings)
+        note(urls["gateway"], "audit", differences == 0, f"{events} events, {differences} differences")
         tell(findings, as_json)
 
 

@@ -20,6 +20,7 @@ from riskpool.place import find_running
 from riskpool.services import OWNER_URL, SERVICES
 from riskpool.supervisor import StackError
 from riskpool.token import fail
+from riskpool.upkeep import note
 
 DEFAULT_DATA = Path(".riskpool")
 DOCUMENTS = "RISKPOOL_DOCUMENTS"
@@ -41,7 +42,9 @@ def backup(
             taken = asyncio.run(take_backup(file, source, step))
     except (BackupError, StackError, OSError) as error:
         fail(str(error))
-    print(f"已备份 {file}: {file.stat().st_size} bytes, {taken.databases} databases, {taken.documents} documents")
+    size = file.stat().st_size
+    note(source.databases["gateway"], "backup", not taken.wrong, f"{file.name}, {size} bytes")
+    print(f"已备份 {file}: {size} bytes, {taken.databases} databases, {taken.documents} documents")
     print(f"writers waited at most {taken.held_seconds * 1000:.0f} ms")
     if taken.keys:
         print(f"含 {taken.keys} 个密钥文件，请妥善保管。 {taken.keys} files of keys are in it: guard it like the keys.")

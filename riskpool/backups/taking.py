@@ -1,7 +1,6 @@
 """A backup taken while everything runs: the databases of one moment, then the documents, then keys if asked for."""
 
 import asyncio
-import importlib.metadata
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from riskpool.backups.archive import Writer, pieces, written
 from riskpool.backups.cut import BackupError, Cut, one_moment
 from riskpool.backups.dump import dumped
 from shared.clock import Clock
+from shared.messaging.instances import version
 
 Step = Callable[[str], None]
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -64,14 +64,6 @@ async def take_backup(path: Path, source: Source, step: Step = lambda what: None
                 f"无法写入 {path}。 {path} cannot be written: {error.strerror or error}. Nothing was kept of it."
             ) from None
     return taken
-
-
-def version() -> str:
-    """This program's version."""
-    try:
-        return importlib.metadata.version("riskpool")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _write(writer: Writer, source: Source, cut: Cut, needed: set[str], taken: Taken, step: Step) -> None:

@@ -166,6 +166,15 @@ Index("events_of_type", events.c.scheme, events.c.type, events.c.position)
 Index("events_about", events.c.about, postgresql_using="gin")
 Index("events_causation", events.c.causation_id)
 
+upkeep = Table(
+    "upkeep",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    Column("ok", Boolean, nullable=False),
+    Column("told", Text, nullable=False),
+    comment="Backups and audits that were made, and how each ended.",
+)
 accounts = Table(
     "accounts",
     metadata,

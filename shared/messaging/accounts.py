@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.messaging.claims import May, account_claim, credentials, user_claim
+from shared.messaging.instances import SUBJECT as INSTANCES
 from shared.messaging.nkeys import USER, Key, new_key
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS
 
@@ -63,7 +64,8 @@ def service_may(service: str) -> May:
     """What a deciding service may do in the fund's account: publish its own events, and work its own consumers."""
     return May(
         (f"events.*.{service}.>", "receipts.>", f"owners.{service}.*", *_answers(service), *_streams(service)),
-        (_inbox(service), f"commands.*.{service}.*", f"progress.{service}", f"parked.{service}", f"owners.{service}.*"),
+        (_inbox(service), f"commands.*.{service}.*", f"progress.{service}", f"parked.{service}", f"owners.{service}.*",
+         INSTANCES),
     )
 
 
@@ -71,10 +73,10 @@ def gateway_may() -> May:
     """What the gateway may do: ask the services, submit for partners that come by HTTP, and publish its own events."""
     lists = ("$JS.API.STREAM.LIST", "$JS.API.CONSUMER.LIST.*", "$JS.API.STREAM.PURGE.*")
     partners = (f"$JS.API.CONSUMER.{verb}.{RECEIPTS}.>" for verb in ("INFO", "CREATE", "DURABLE.CREATE", "DELETE"))
-    asks = ("commands.>", "progress.*", "parked.*", "partners.*.>")
+    asks = ("commands.>", "progress.*", "parked.*", "partners.*.>", INSTANCES)
     return May(
         ("events.*.gateway.>", *asks, *_answers("gateway"), *_streams("gateway"), *lists, *partners),
-        (_inbox("gateway"), "progress.gateway", "parked.gateway"),
+        (_inbox("gateway"), "progress.gateway", "parked.gateway", INSTANCES),
     )
 
 

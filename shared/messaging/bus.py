@@ -1,6 +1,7 @@
 """This process's own connection to NATS: publishing, requests and provisioning (subscribing is binding.py's)."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -123,6 +124,21 @@ class Bus:
             raise ServiceUnavailable(subject) from error
         answer: dict[str, Any] = json.loads(reply.data)
         return answer
+
+    async def ask_all(self, subject: str, seconds: float) -> list[Any]:
+        """What everybody who listens answers within a time; ServiceUnavailable when the bus is away."""
+        inbox, answers = self.client.new_inbox(), []
+        try:
+            taken = await self.client.subscribe(inbox)
+            await self.client.publish(subject, b"{}", reply=inbox, headers=HEADERS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while (answer := await taken.next_msg(timeout=None)).data:  # an empty one: nobody listens
+                        answers.append(json.loads(answer.data))
+            await taken.unsubscribe()
+        except nats.errors.Error as error:
+            raise ServiceUnavailable(subject) from error
+        return answers
 
     async def command(
         self,

@@ -31,6 +31,8 @@ from shared.messaging.bus import Bus, connect
 from shared.messaging.dispatch import Dispatch
 from shared.messaging.envelope import Envelope
 from shared.messaging.healing import lost_decisions, note_taken, read_again_what_is_missing
+from shared.messaging.instances import SUBJECT as INSTANCES
+from shared.messaging.instances import Instance, own_name, version
 from shared.messaging.intake import Intake, InTurn, telling
 from shared.messaging.owners import Owners, unpacked
 from shared.messaging.parked import Parked
@@ -78,6 +80,8 @@ class Service:
     owners: Owners = field(init=False)
     ready: bool = field(init=False, default=False)
     lost: str = field(init=False, default="")
+    started: datetime = field(init=False)
+    relay: Relay = field(init=False)
 
     def asgi(self) -> Starlette:
         """The service as an ASGI application with /healthz, /readyz and /metrics."""
@@ -129,7 +133,7 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        self.engine = engine_from_environment()
+        self.engine, self.started = engine_from_environment(), Clock.now()
         task = asyncio.create_task(self._run(), name="run")
         task.add_done_callback(self._ended)
         try:
@@ -153,6 +157,7 @@ class Service:
         dispatch = Dispatch(self)
         self.writer = Writer(self.engine, self.name, self.aggregates, self.rows)
         self.owners = Owners(self._dsn(), self.name, client, lambda request: self._as_owner(dispatch, request))
+        self.relay = self._relay()
         writing = asyncio.create_task(self.writer.run(), name="writer")
         writing.add_done_callback(self._ended)
         try:
@@ -166,9 +171,10 @@ class Service:
             binding.serve(f"progress.{self.name}", self.name, self._progress)
             parked = Parked(self.engine, client, lambda consumer: self._intake_of(dispatch, consumer))
             binding.serve(f"parked.{self.name}", self.name, parked.answer)
+            binding.serve(INSTANCES, own_name(), self._instance)
             await self._until_it_works(binding.start)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._relay().run(), name="relay")
+                group.create_task(self.relay.run(), name="relay")
                 group.create_task(self._watch(binding, dispatch), name="watch")
                 if self.all_events is None:
                     group.create_task(self.owners.run(), name="owners")
@@ -351,6 +357,13 @@ class Service:
         async with self.engine.connect() as connection:
             parked = await _unsettled(connection)
         return json.dumps({"unpublished": await self.unpublished(), "parked": parked}).encode()
+
+    async def _instance(self, body: bytes, subject: str) -> bytes:
+        owned = len(self.owners.partitions)
+        told = Instance(
+            self.name, own_name(), version(), self.started, self.ready, self.relay.leading, owned, self.lost
+        )
+        return json.dumps(vars(told), default=str).encode()
 
     async def _healthz(self, request: Request) -> Response:
         return JSONResponse({"status": "alive"})

@@ -25,7 +25,8 @@ OF_OTHERS = (
     ("scitech", "/refer"), ("scitech", f"/refer/{ENTERPRISE_A}"), ("scitech", f"/documents?about={ENTERPRISE_A}"),
     ("bank-a", "/"), ("bank-a", f"/financing/{ENTERPRISE_A}"), ("bank-a", "/claims"), ("bank-a", "/loans/A-0001"),
     ("bank-a", "/institutions/bank-a"), ("bank-a", "/receipts"), ("bank-a", "/uploads"), ("custodian", "/pool"),
-    ("custodian", "/obligations"), ("auditor", "/audit"), ("operator", "/"), ("operator", "/parked"),
+    ("custodian", "/obligations"), ("auditor", "/audit"), ("operator", "/"),
+    ("operator", "/ops"), ("operator", "/parked"),
 )  # fmt: skip
 SHOTS = {"/": "worklist", "/cases": "need-list", f"/cases/{ENTERPRISE_A}": "case", "/pool": "pool",
          "/claims/2026H1": "claims", f"/review/{ENTERPRISE_A}": "review"}  # fmt: skip

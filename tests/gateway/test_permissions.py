@@ -87,6 +87,7 @@ LOOKING = {
     **dict.fromkeys(("reports.custodian_half_year", "reports.custodian_annual"), "drc finance government custodian"),
     **dict.fromkeys(("reports.compensation_request", "reports.recovery_half_year"), "drc finance government"),
     "reports.department_quarter": AGENCIES,
+    "page.ops": "operator",
     "page.parked": "operator",
     "page.uploads": "bank lender guarantor insurer custodian",
     "reports.institution_statement": "drc bank lender guarantor insurer custodian",

@@ -116,7 +116,7 @@ async def test_the_command_checks_and_repairs(filled: AsyncEngine, monkeypatch: 
 
 
 KEPT = {
-    "tokens", "business_days", "turns", "submissions", "event_positions", "events", "accounts", "memberships",
+    "tokens", "business_days", "turns", "upkeep", "submissions", "event_positions", "events", "accounts", "memberships",
     "sessions", "actions", "bus_credentials", "uploads", "upload_rows", "drafts", "documents", "report_jobs",
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from services.gateway.api.commands import command_routes
 from services.gateway.api.documents import document_routes
 from services.gateway.api.events import Feed, event_routes
 from services.gateway.api.operations import operation_routes
+from services.gateway.api.ops import ops_routes
 from services.gateway.api.parked import parked_routes
 from services.gateway.api.partner_files import partner_file_routes
 from services.gateway.api.partner_intake import partner_routes
@@ -46,6 +47,7 @@ def build_api(app: FastAPI, service: Service) -> None:
         bus_access_routes(service),
         resource_routes(service),
         operation_routes(service),
+        ops_routes(service),
         parked_routes(service),
         document_routes(service),
         report_routes(service),

@@ -41,7 +41,7 @@ PAGES: Final = {
     **dict.fromkeys(("bank", "lender", "guarantor"), (*_SEATED, "uploads")),
     "insurer": (*_CASES, "uploads"),
     "custodian": ("pool", "ledger", "obligations", "documents", "reports", "receipts", "uploads"),
-    OPERATOR: ("parked",),
+    OPERATOR: ("ops", "parked"),
     NO_AGREEMENT: (),
 }
 REPORTS: Final = {

@@ -19,6 +19,7 @@ from services.gateway.console import (
     live,
     loans,
     obligations,
+    ops,
     organisations,
     parked,
     pool,
@@ -36,7 +37,7 @@ from shared.messaging.service import Service
 
 AREAS = (
     account, worklist, cases, referral, review, financing, claims, loans, pool, recoveries, obligations,
-    organisations, bus, parked, uploads, documents, reports, scheme, audit, doing, explain, live,
+    organisations, bus, ops, parked, uploads, documents, reports, scheme, audit, doing, explain, live,
 )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ NAVIGATION = (
     ("reports", "/reports"),
     ("receipts", "/receipts"),
     ("uploads", "/uploads"),
+    ("ops", "/ops"),
     ("parked", "/parked"),
     ("scheme", "/scheme"),
     ("audit", "/audit"),

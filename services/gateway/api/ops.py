@@ -1,0 +1,178 @@
+"""What whoever runs the machines wants to see: replicas, streams, what waits, backups, audits, and what is wrong."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import nats.errors
+from fastapi import APIRouter, Depends, Request, Response
+from nats.js.api import StreamInfo
+from sqlalchemy import select
+
+from services.gateway.api.resources import reading
+from services.gateway.api.responses import PROBLEMS, answer
+from services.gateway.auth.callers import Caller, caller_dependency
+from services.gateway.auth.permissions import needs
+from services.gateway.tables import upkeep
+from services.gateway.views import View
+from shared.contracts.registry import SERVICES
+from shared.messaging.bus import ServiceUnavailable
+from shared.messaging.instances import Instance, instances
+from shared.messaging.progress import progress
+from shared.messaging.service import Service
+
+ALL_SERVICES = (*SERVICES, "gateway")
+MOST_WAITING = 1000
+OLDEST = {"backup": timedelta(hours=26), "audit": timedelta(days=8)}
+
+
+class InstanceView(View):
+    """One running replica of a service."""
+
+    service: str
+    name: str
+    version: str
+    since: datetime
+    ready: bool
+    leads: bool
+    partitions: int
+    reason: str
+
+
+class StreamView(View):
+    """A stream of the bus: messages, bytes of the limit (null without one), replicas, what waits for each consumer."""
+
+    name: str
+    messages: int
+    bytes: int
+    limit: int | None
+    replicas: int
+    waiting: dict[str, int]
+
+
+class UpkeepView(View):
+    """The last backup or audit; ``ok`` is null when none was ever made."""
+
+    kind: str
+    at: datetime | None = None
+    ok: bool | None = None
+    told: str = ""
+
+
+class FaultView(View):
+    """Something that is not as it should be: its kind, what it is about, and how much."""
+
+    kind: str
+    about: str
+    figure: str = ""
+
+
+class OperationView(View):
+    """The whole platform at one moment; ``faults`` is empty when all is well."""
+
+    faults: list[FaultView]
+    instances: list[InstanceView]
+    unpublished: dict[str, int | None]
+    parked: dict[str, int | None]
+    streams: list[StreamView]
+    upkeep: list[UpkeepView]
+
+
+def ops_routes(service: Service) -> APIRouter:
+    """``/ops``."""
+    router = APIRouter(prefix="/v1/schemes/{scheme}", tags=["operation"], responses=PROBLEMS)
+    caller_of: Any = Depends(caller_dependency(service))
+
+    @router.get("/ops", response_model=OperationView, summary="Whether everything runs, and what waits.")
+    async def show_operation(request: Request, caller: Caller = caller_of) -> Response:
+        needs(caller, "page.ops")
+        return answer(request, await operation(service))
+
+    return router
+
+
+async def operation(service: Service) -> OperationView:
+    """The platform now; ServiceUnavailable when the bus is away."""
+    try:
+        running, known = await instances(service.bus), await progress(service)
+        streams = await service.bus.js.streams_info()
+    except (nats.errors.Error, TimeoutError, AttributeError) as error:  # also before it was ever reached
+        raise ServiceUnavailable("the bus") from error
+    shown = [_stream(info, known["consumers"]) for info in sorted(streams, key=lambda info: info.config.name or "")]
+    kept = [await _last(service, kind) for kind in OLDEST]
+    now = service.clock.now()
+    faults = [*_of_instances(running), *_of_queues(known, shown), *(f for one in kept for f in _of_upkeep(one, now))]
+    return OperationView(
+        faults=faults,
+        instances=[InstanceView(**vars(one)) for one in running],
+        unpublished=known["outbox"],
+        parked=known["parked"],
+        streams=shown,
+        upkeep=kept,
+    )
+
+
+def _stream(info: StreamInfo, consumers: dict[str, int]) -> StreamView:
+    name, most = info.config.name or "", info.config.max_bytes or -1
+    return StreamView(
+        name=name,
+        messages=info.state.messages,
+        bytes=info.state.bytes,
+        limit=most if most > 0 else None,
+        replicas=info.config.num_replicas or 1,
+        waiting={place.partition("/")[2]: n for place, n in consumers.items() if place.startswith(f"{name}/")},
+    )
+
+
+async def _last(service: Service, kind: str) -> UpkeepView:
+    query = select(upkeep).where(upkeep.c.kind == kind).order_by(upkeep.c.at.desc()).limit(1)
+    async with reading(service) as connection:
+        row = (await connection.execute(query)).one_or_none()
+    return UpkeepView.model_validate(dict(row._mapping)) if row else UpkeepView(kind=kind)
+
+
+def _of_instances(running: list[Instance]) -> list[FaultView]:
+    known = {name: [one for one in running if one.service == name] for name in ALL_SERVICES}
+    missing = [FaultView(kind="missing", about=name) for name, found in known.items() if not found]
+    mute = [
+        FaultView(kind="no_relay", about=name)
+        for name, found in known.items()
+        if found and not any(one.leads for one in found)
+    ]
+    unready = [
+        FaultView(kind="not_ready", about=f"{one.service} {one.name}", figure=one.reason)
+        for one in running
+        if not one.ready
+    ]
+    versions = sorted({one.version for one in running})
+    mixed = [FaultView(kind="versions", about=", ".join(versions))] if len(versions) > 1 else []
+    return [*missing, *mute, *unready, *mixed]
+
+
+def _of_queues(known: dict[str, Any], streams: list[StreamView]) -> list[FaultView]:
+    parked = [FaultView(kind="parked", about=name, figure=str(n)) for name, n in known["parked"].items() if n]
+    unpublished = [
+        FaultView(kind="unpublished", about=name, figure=str(n))
+        for name, n in known["outbox"].items()
+        if n and n > MOST_WAITING
+    ]
+    waiting = [
+        FaultView(kind="waiting", about=f"{stream.name} {consumer}", figure=str(n))
+        for stream in streams
+        for consumer, n in stream.waiting.items()
+        if n > MOST_WAITING
+    ]
+    full = [
+        FaultView(kind="full", about=stream.name, figure=f"{100 * stream.bytes // stream.limit} %")
+        for stream in streams
+        if stream.limit and stream.bytes * 10 > stream.limit * 9
+    ]
+    return [*parked, *unpublished, *waiting, *full]
+
+
+def _of_upkeep(one: UpkeepView, now: datetime) -> list[FaultView]:
+    if one.at is None:
+        return [FaultView(kind=f"no_{one.kind}", about="")]
+    if not one.ok:
+        return [FaultView(kind=f"failed_{one.kind}", about=one.told)]
+    old = now - one.at > OLDEST[one.kind]
+    return [FaultView(kind=f"old_{one.kind}", about=one.at.isoformat(timespec="minutes"))] if old else []
