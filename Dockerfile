@@ -2,10 +2,14 @@
 FROM python:3.11-slim AS build
 COPY requirements/runtime.lock /build/runtime.lock
 RUN python3 -m venv /opt/riskpool \
- && /opt/riskpool/bin/pip install --no-cache-dir --require-hashes -r /build/runtime.lock
+ && /opt/riskpool/bin/pip install --no-cache-dir --require-hashes -r /build/runtime.lock \
+ && /opt/riskpool/bin/pip uninstall -y -q pip setuptools
 
+# No compiler and no installer from here on.
 FROM python:3.11-slim
+RUN rm -rf /usr/local/lib/python3.11/ensurepip /usr/local/lib/python3.11/site-packages/* /usr/local/bin/pip*
 COPY --from=build /opt/riskpool /opt/riskpool
+COPY pyproject.toml /app/pyproject.toml
 COPY riskpool /app/riskpool
 COPY services /app/services
 COPY shared /app/shared
@@ -16,4 +20,6 @@ RUN python -m compileall -q riskpool services shared \
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --start-interval=1s --retries=5 \
+ CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=3)"]
 CMD ["python", "-m", "riskpool", "--help"]

@@ -1,10 +1,13 @@
 """Every replica of every service, asked at once: which of them run, since when, and whether they are ready."""
 
+import contextlib
 import importlib.metadata
 import os
 import socket
+import tomllib
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -12,6 +15,7 @@ from pydantic import TypeAdapter
 if TYPE_CHECKING:
     from shared.messaging.bus import Bus
 
+ROOT = Path(__file__).parents[2]
 SUBJECT = "instances"
 ANSWER_SECONDS = 0.4
 
@@ -48,8 +52,8 @@ def own_name() -> str:
 
 
 def version() -> str:
-    """This program's version."""
-    try:
+    """This program's version: the installed one's, or that of the directory that it runs from."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version("riskpool")
-    except importlib.metadata.PackageNotFoundError:
-        return os.environ.get("RISKPOOL_VERSION", "unknown")
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])

@@ -5,6 +5,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,14 @@ def test_a_service_is_no_root_and_cannot_change_its_image(platform: Platform, se
     assert platform.compose("exec", "-T", service, "id", "-u").strip() != "0"
     with pytest.raises(AssertionError, match="Read-only file system"):
         platform.compose("exec", "-T", service, "touch", "/app/changed")
+
+
+def test_nothing_can_be_installed_in_the_image(platform: Platform) -> None:
+    with pytest.raises(AssertionError, match="No module named pip"):
+        platform.compose("exec", "-T", "gateway", "python", "-m", "pip", "--version")
+    say = "from shared.messaging.instances import version; print(version())"
+    version = platform.compose("exec", "-T", "gateway", "python", "-c", say)
+    assert version.strip() == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 def test_first_year_passes_through_the_published_port(platform: Platform, tmp_path: Path) -> None:
