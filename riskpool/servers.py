@@ -3,13 +3,15 @@
 import contextlib
 import importlib.util
 import json
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -32,40 +34,92 @@ _POSTGRES_SETTINGS = {
 }
 
 
+@dataclass(frozen=True)
+class Routes:
+    """How a node of a cluster meets the others: its own port for it, those of all, and the password they share."""
+
+    port: int
+    ports: Sequence[int]
+    password: str
+
+    def settings(self) -> str:
+        """This part of a node's configuration; clients are told all addresses, so none is advertised."""
+        others = ", ".join(f"nats://routes:{self.password}@127.0.0.1:{port}" for port in self.ports)
+        return (
+            "cluster {\n"
+            "  name: riskpool\n"
+            f"  listen: 127.0.0.1:{self.port}\n"
+            f"  authorization {{ user: routes, password: {json.dumps(self.password)} }}\n"
+            f"  routes: [{others}]\n"
+            "  no_advertise: true\n"
+            "}\n"
+        )
+
+
 class NatsServer:
     """A nats-server with JetStream on loopback; its monitor answers on a port of its own.
 
-    With ``keys`` it lets in only who has an account (operator mode), without them everybody.
+    With ``keys`` it lets in only who has an account (operator mode), without them everybody. With ``routes`` it is the
+    node of that ``name`` in a cluster.
     """
 
-    def __init__(self, directory: Path, log: Path, port: int, monitor_port: int, keys: Keys | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        log: Path,
+        port: int,
+        monitor_port: int,
+        keys: Keys | None = None,
+        name: str = "nats",
+        routes: Routes | None = None,
+    ) -> None:
         self.directory, self.log, self.port, self.monitor_port = directory, log, port, monitor_port
-        self.keys = keys
+        self.keys, self.name, self.routes = keys, name, routes
         self.url = f"nats://127.0.0.1:{port}"
         self.monitor_url = f"http://127.0.0.1:{monitor_port}"
 
     def program(self) -> Program:
-        """Write the configuration and say how to run the server."""
+        """How to run the server; every start writes its configuration, so that the directory may be lost."""
+        command = (_nats_binary(), "-c", str(self.directory / "nats.conf"))
+        return Program(self.name, command, self.log, prepare=self._configure)
+
+    def _configure(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        configuration = self.directory / "nats.conf"
-        configuration.write_text(
-            "server_name: riskpool\n"
+        (self.directory / "nats.conf").write_text(
+            f"server_name: {'riskpool' if self.routes is None else self.name}\n"
             f"listen: 127.0.0.1:{self.port}\n"
             f"http: 127.0.0.1:{self.monitor_port}\n"
             "max_payload: 1MB\n"
             "jetstream {\n"
             f"  store_dir: {json.dumps(str(self.directory / 'store'))}\n"
             "  sync_interval: always\n"
-            "}\n" + (self.keys.server_settings(str(self.directory / "accounts")) if self.keys else ""),
+            "}\n"
+            + (self.keys.server_settings(str(self.directory / "accounts")) if self.keys else "")
+            + (self.routes.settings() if self.routes else ""),
             encoding="utf-8",
         )
-        return Program("nats", (_nats_binary(), "-c", str(configuration)), self.log)
 
     async def is_ready(self) -> bool:
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
             with contextlib.suppress(httpx.HTTPError):
                 return (await client.get(f"{self.monitor_url}/healthz")).status_code == 200
         return False
+
+
+def bus_nodes(names: Sequence[str], place: Path, ports: Mapping[str, int], keys: Keys) -> list[NatsServer]:
+    """The bus in a stack's directory: one server, or the nodes of a cluster, which never share what is stored."""
+
+    def node(name: str, directory: Path, routes: Routes | None) -> NatsServer:
+        log = place / "logs" / f"{name}.log"
+        return NatsServer(directory, log, ports[name], ports[f"{name}-monitor"], keys, name, routes)
+
+    if len(names) == 1:
+        return [node(names[0], place / names[0], None)]
+    all_routes, password = [ports[f"{name}-routes"] for name in names], secrets.token_hex(24)
+    return [
+        node(name, place / "cluster" / name, Routes(port, all_routes, password))
+        for name, port in zip(names, all_routes, strict=True)
+    ]
 
 
 class PostgresServer:

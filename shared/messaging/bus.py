@@ -40,9 +40,14 @@ class CommandAnswer:
     body: dict[str, Any]
 
 
-def nats_url() -> str:
-    """``RISKPOOL_NATS_URL``."""
-    return os.environ.get("RISKPOOL_NATS_URL", "nats://127.0.0.1:4222")
+def nats_servers() -> list[str]:
+    """The addresses in ``RISKPOOL_NATS_URL``, one for each node of the bus."""
+    return servers_in(os.environ.get("RISKPOOL_NATS_URL", "nats://127.0.0.1:4222"))
+
+
+def servers_in(url: str) -> list[str]:
+    """The addresses of a list with commas; a client takes any of them, and another when it loses that one."""
+    return [one.strip() for one in url.split(",") if one.strip()]
 
 
 def credentials_file() -> Path | None:
@@ -86,7 +91,7 @@ async def connect(
     while True:
         try:
             return await nats.connect(
-                nats_url(),
+                nats_servers(),
                 name=name,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.25,
