@@ -11,7 +11,6 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -34,33 +33,11 @@ _POSTGRES_SETTINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Routes:
-    """How a node of a cluster meets the others: its own port for it, those of all, and the password they share."""
-
-    port: int
-    ports: Sequence[int]
-    password: str
-
-    def settings(self) -> str:
-        """This part of a node's configuration; clients are told all addresses, so none is advertised."""
-        others = ", ".join(f"nats://routes:{self.password}@127.0.0.1:{port}" for port in self.ports)
-        return (
-            "cluster {\n"
-            "  name: riskpool\n"
-            f"  listen: 127.0.0.1:{self.port}\n"
-            f"  authorization {{ user: routes, password: {json.dumps(self.password)} }}\n"
-            f"  routes: [{others}]\n"
-            "  no_advertise: true\n"
-            "}\n"
-        )
-
-
 class NatsServer:
     """A nats-server with JetStream on loopback; its monitor answers on a port of its own.
 
-    With ``keys`` it lets in only who has an account (operator mode), without them everybody. With ``routes`` it is the
-    node of that ``name`` in a cluster.
+    With ``keys`` it lets in only who has an account (operator mode), without them everybody. ``more`` is added to its
+    configuration, such as the routes to the other nodes of a cluster.
     """
 
     def __init__(
@@ -71,10 +48,10 @@ class NatsServer:
         monitor_port: int,
         keys: Keys | None = None,
         name: str = "nats",
-        routes: Routes | None = None,
+        more: str = "",
     ) -> None:
         self.directory, self.log, self.port, self.monitor_port = directory, log, port, monitor_port
-        self.keys, self.name, self.routes = keys, name, routes
+        self.keys, self.name, self.more = keys, name, more
         self.url = f"nats://127.0.0.1:{port}"
         self.monitor_url = f"http://127.0.0.1:{monitor_port}"
 
@@ -86,7 +63,7 @@ class NatsServer:
     def _configure(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.directory / "nats.conf").write_text(
-            f"server_name: {'riskpool' if self.routes is None else self.name}\n"
+            f"server_name: {self.name}\n"
             f"listen: 127.0.0.1:{self.port}\n"
             f"http: 127.0.0.1:{self.monitor_port}\n"
             "max_payload: 1MB\n"
@@ -95,7 +72,7 @@ class NatsServer:
             "  sync_interval: always\n"
             "}\n"
             + (self.keys.server_settings(str(self.directory / "accounts")) if self.keys else "")
-            + (self.routes.settings() if self.routes else ""),
+            + self.more,
             encoding="utf-8",
         )
 
@@ -109,17 +86,31 @@ class NatsServer:
 def bus_nodes(names: Sequence[str], place: Path, ports: Mapping[str, int], keys: Keys) -> list[NatsServer]:
     """The bus in a stack's directory: one server, or the nodes of a cluster, which never share what is stored."""
 
-    def node(name: str, directory: Path, routes: Routes | None) -> NatsServer:
+    def node(name: str, directory: Path, more: str = "") -> NatsServer:
         log = place / "logs" / f"{name}.log"
-        return NatsServer(directory, log, ports[name], ports[f"{name}-monitor"], keys, name, routes)
+        return NatsServer(directory, log, ports[name], ports[f"{name}-monitor"], keys, name, more)
 
     if len(names) == 1:
-        return [node(names[0], place / names[0], None)]
-    all_routes, password = [ports[f"{name}-routes"] for name in names], secrets.token_hex(24)
+        return [node(names[0], place / names[0])]
+    routes, password = [ports[f"{name}-routes"] for name in names], secrets.token_hex(24)
     return [
-        node(name, place / "cluster" / name, Routes(port, all_routes, password))
-        for name, port in zip(names, all_routes, strict=True)
+        node(name, place / "cluster" / name, _cluster_settings(port, routes, password))
+        for name, port in zip(names, routes, strict=True)
     ]
+
+
+def _cluster_settings(port: int, ports: Sequence[int], password: str) -> str:
+    """How a node meets the others; clients are told all addresses, so none is advertised."""
+    routes = ", ".join(f"nats://routes:{password}@127.0.0.1:{one}" for one in ports)
+    return (
+        "cluster {\n"
+        "  name: riskpool\n"
+        f"  listen: 127.0.0.1:{port}\n"
+        f"  authorization {{ user: routes, password: {json.dumps(password)} }}\n"
+        f"  routes: [{routes}]\n"
+        "  no_advertise: true\n"
+        "}\n"
+    )
 
 
 class PostgresServer:

@@ -13,6 +13,7 @@ from tests.faults.world import World, Year
 MANY = os.environ.get("FAULTS")
 SECONDS = 900 + 20 * int(MANY or 0)
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(SECONDS)]
+# Of every sort one: `make test` has three enterprises and these.
 FEW = ("kill node", "kill replica", "forget node", "forget")
 
 
@@ -29,6 +30,11 @@ def kinds() -> Sequence[str]:
 @pytest.fixture(scope="module")
 def faults() -> int:
     return int(MANY or len(FEW))
+
+
+@pytest.fixture(scope="module")
+def enterprises(faults: int) -> int:
+    return max(6, faults // 5) if MANY else 3
 
 
 async def test_a_year_in_which_nodes_and_replicas_die_and_nodes_forget_comes_to_the_same_books(
