@@ -22,6 +22,7 @@ from shared.messaging.nkeys import signing_in
 
 log = logging.getLogger("riskpool.bus")
 COMMAND_SECONDS = 15.0
+AGAIN_SECONDS = 3.0
 
 
 class ServiceUnavailable(Exception):
@@ -141,7 +142,10 @@ class Bus:
         kind: str,
         time: datetime,
     ) -> CommandAnswer:
-        """Ask a service to carry out a command for an organisation; ``body`` is the command's JSON as it came."""
+        """Ask a service to carry out a command for an organisation; ``body`` is the command's JSON as it came.
+
+        Who does not answer soon may have died with it: it is asked once more, and by its key it is done once.
+        """
         envelope = {
             "specversion": "1.0",
             "id": key,
@@ -152,7 +156,14 @@ class Bus:
             "data": json.loads(body),
         }
         subject = f"commands.{scheme}.{destination}.{name}"
-        answer = await self.request(subject, json.dumps(envelope).encode(), COMMAND_SECONDS)
+        asked = json.dumps(envelope).encode()
+        try:
+            answer = await self.request(subject, asked, AGAIN_SECONDS)
+        except AnswerTimeout:
+            try:
+                answer = await self.request(subject, asked, COMMAND_SECONDS - AGAIN_SECONDS)
+            except ServiceUnavailable as error:
+                raise AnswerTimeout(subject) from error
         return CommandAnswer(answer["status"], answer["body"])
 
     async def submit(self, institution: str, scheme: str, name: str, body: bytes, message_id: str) -> None:
