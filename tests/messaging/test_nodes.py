@@ -89,6 +89,24 @@ async def test_a_stream_is_the_same_one_after_its_leader_died(three_nodes: Nodes
     assert await ensure_stream(js, EVENTS) == created
 
 
+async def test_without_a_majority_nothing_is_stored_and_nothing_is_lost(
+    three_nodes: Nodes, js: JetStreamContext
+) -> None:
+    await ensure_stream(js, EVENTS)
+    before = await js.publish("events.yanqing.pool.A", b"before")
+    for node in three_nodes.nodes[:2]:
+        node.kill()
+    with pytest.raises((NatsError, TimeoutError)):
+        await js.publish("events.yanqing.pool.A", b"refused")
+    three_nodes.nodes[0].launch()
+
+    async def stores() -> bool:
+        return (await js.publish("events.yanqing.pool.A", b"after")).seq > before.seq
+
+    await until(stores)
+    assert (await js.get_msg(EVENTS, before.seq)).data == b"before"
+
+
 # -- servers of one's own --------------------------------------------------------------------------------------------
 
 
