@@ -9,17 +9,17 @@ import random
 import secrets
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from riskpool.layout import service_of
 from riskpool.logs import open_private
 from riskpool.services import SERVICES
 from riskpool.supervisor import StackError
 
-PORTS = (*SERVICES, "nats", "nats-monitor", "postgres")
 # Under the range that outgoing connections take, so that no client socket sits on a port while a server restarts.
 _FREE_PORTS = range(20_000, 30_000)
 # What `riskpool up` calls the option for a port that people choose.
@@ -80,7 +80,7 @@ class Place:
             fresh.replace(file)
         return file
 
-    def choose_ports(self, wanted: Mapping[str, int]) -> dict[str, int]:
+    def choose_ports(self, names: Iterable[str], wanted: Mapping[str, int]) -> dict[str, int]:
         """The wanted ports, which must be free, and for the rest those of the last time, or any that are free."""
         for name, port in wanted.items():
             if not _is_free(port):
@@ -91,10 +91,10 @@ class Place:
         file = self.directory / "ports.json"
         before: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
         ports = dict(wanted)
-        for name in PORTS:
+        for name in names:
             if name not in ports:
                 ports[name] = _free_port(before.get(name), set(ports.values()))
-        _write_json(file, ports)
+        _write_json(file, before | ports)
         return ports
 
     def describe(self, description: Mapping[str, Any]) -> None:
@@ -105,8 +105,8 @@ class Place:
         """End the processes of a stack that was killed here; one is known by its id and its start time."""
         recorded = (read_description(self.directory) or {}).get("processes", {})
         found = {name: process for name, entry in recorded.items() if (process := _same(entry)) is not None}
-        _end([process for name, process in found.items() if name in SERVICES], signal.SIGTERM)
-        _end([process for name, process in found.items() if name not in SERVICES], signal.SIGINT)
+        _end([process for name, process in found.items() if service_of(name)], signal.SIGTERM)
+        _end([process for name, process in found.items() if not service_of(name)], signal.SIGINT)
 
 
 def read_description(directory: Path) -> dict[str, Any] | None:

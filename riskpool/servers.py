@@ -3,13 +3,14 @@
 import contextlib
 import importlib.util
 import json
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -35,37 +36,81 @@ _POSTGRES_SETTINGS = {
 class NatsServer:
     """A nats-server with JetStream on loopback; its monitor answers on a port of its own.
 
-    With ``keys`` it lets in only who has an account (operator mode), without them everybody.
+    With ``keys`` it lets in only who has an account (operator mode), without them everybody. ``more`` is added to its
+    configuration, such as the routes to the other nodes of a cluster.
     """
 
-    def __init__(self, directory: Path, log: Path, port: int, monitor_port: int, keys: Keys | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        log: Path,
+        port: int,
+        monitor_port: int,
+        keys: Keys | None = None,
+        name: str = "nats",
+        more: str = "",
+    ) -> None:
         self.directory, self.log, self.port, self.monitor_port = directory, log, port, monitor_port
-        self.keys = keys
+        self.keys, self.name, self.more = keys, name, more
         self.url = f"nats://127.0.0.1:{port}"
         self.monitor_url = f"http://127.0.0.1:{monitor_port}"
 
     def program(self) -> Program:
-        """Write the configuration and say how to run the server."""
+        """How to run the server; every start writes its configuration, so that the directory may be lost."""
+        command = (_nats_binary(), "-c", str(self.directory / "nats.conf"))
+        return Program(self.name, command, self.log, prepare=self._configure)
+
+    def _configure(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        configuration = self.directory / "nats.conf"
-        configuration.write_text(
-            "server_name: riskpool\n"
+        (self.directory / "nats.conf").write_text(
+            f"server_name: {self.name}\n"
             f"listen: 127.0.0.1:{self.port}\n"
             f"http: 127.0.0.1:{self.monitor_port}\n"
             "max_payload: 1MB\n"
             "jetstream {\n"
             f"  store_dir: {json.dumps(str(self.directory / 'store'))}\n"
             "  sync_interval: always\n"
-            "}\n" + (self.keys.server_settings(str(self.directory / "accounts")) if self.keys else ""),
+            "}\n"
+            + (self.keys.server_settings(str(self.directory / "accounts")) if self.keys else "")
+            + self.more,
             encoding="utf-8",
         )
-        return Program("nats", (_nats_binary(), "-c", str(configuration)), self.log)
 
     async def is_ready(self) -> bool:
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
             with contextlib.suppress(httpx.HTTPError):
                 return (await client.get(f"{self.monitor_url}/healthz")).status_code == 200
         return False
+
+
+def bus_nodes(names: Sequence[str], place: Path, ports: Mapping[str, int], keys: Keys) -> list[NatsServer]:
+    """The bus in a stack's directory: one server, or the nodes of a cluster, which never share what is stored."""
+
+    def node(name: str, directory: Path, more: str = "") -> NatsServer:
+        log = place / "logs" / f"{name}.log"
+        return NatsServer(directory, log, ports[name], ports[f"{name}-monitor"], keys, name, more)
+
+    if len(names) == 1:
+        return [node(names[0], place / names[0])]
+    routes, password = [ports[f"{name}-routes"] for name in names], secrets.token_hex(24)
+    return [
+        node(name, place / "cluster" / name, _cluster_settings(port, routes, password))
+        for name, port in zip(names, routes, strict=True)
+    ]
+
+
+def _cluster_settings(port: int, ports: Sequence[int], password: str) -> str:
+    """How a node meets the others; clients are told all addresses, so none is advertised."""
+    routes = ", ".join(f"nats://routes:{password}@127.0.0.1:{one}" for one in ports)
+    return (
+        "cluster {\n"
+        "  name: riskpool\n"
+        f"  listen: 127.0.0.1:{port}\n"
+        f"  authorization {{ user: routes, password: {json.dumps(password)} }}\n"
+        f"  routes: [{routes}]\n"
+        "  no_advertise: true\n"
+        "}\n"
+    )
 
 
 class PostgresServer:

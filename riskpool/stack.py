@@ -12,9 +12,10 @@ from typing import Any, Literal
 import httpx
 
 from riskpool.keys import OPERATIONS, Keys
+from riskpool.layout import Layout, service_of
 from riskpool.logs import follow, rotate, tail
 from riskpool.place import Place, process_entry
-from riskpool.servers import NatsServer, PostgresServer
+from riskpool.servers import NatsServer, PostgresServer, bus_nodes
 from riskpool.services import OWNER_URL, SERVICES
 from riskpool.supervisor import Child, Program, StackError
 
@@ -29,9 +30,9 @@ HANDED_ON = ("RISKPOOL_OIDC_", "RISKPOOL_PUBLIC_URL", "RISKPOOL_SESSION_")
 class Stack:
     """Start, watch and stop everything in one data directory.
 
-    `ports` fixes some of `riskpool.place.PORTS`, the rest are chosen; `schemes` are scheme files, or names of shipped
+    `ports` fixes some of the layout's ports, the rest are chosen; `schemes` are scheme files, or names of shipped
     ones, to serve instead of `yanqing`; `clock` says where services read business time; `env` is added to the services'
-    environment.
+    environment; `layout` says how many nodes and replicas there are.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class Stack:
         schemes: Sequence[Path | str] = (),
         clock: Literal["message", "server"] = "server",
         env: Mapping[str, str] | None = None,
+        layout: Layout | None = None,
     ) -> None:
+        self.layout = layout or Layout()
         self.place = Place(data_dir)
         self.keys = Keys(self.place.directory / "keys")
         self._migrated = self.place.directory / "migrated"
@@ -54,7 +57,7 @@ class Stack:
         self._failed = asyncio.Event()
         self._state = "starting"
         self.ports: dict[str, int] = {}
-        self.nats: NatsServer
+        self.nodes: list[NatsServer]
         self.postgres: PostgresServer
 
     @property
@@ -63,7 +66,8 @@ class Stack:
 
     @property
     def nats_url(self) -> str:
-        return self.nats.url
+        """The address of the bus: of every node, with commas between them."""
+        return ",".join(node.url for node in self.nodes)
 
     @property
     def nats_credentials(self) -> str:
@@ -83,7 +87,7 @@ class Stack:
         try:
             await asyncio.to_thread(self.place.end_orphans)
             self._passwords = self.place.passwords()
-            self.ports = self.place.choose_ports(self._wanted_ports)
+            self.ports = self.place.choose_ports(self.layout.ports, self._wanted_ports)
             for log in self.place.logs.glob("*.log"):
                 rotate(log)
             self._migrated.unlink(missing_ok=True)
@@ -108,8 +112,8 @@ class Stack:
     async def stop(self) -> None:
         """End the services, then the servers they need, and let go of the directory."""
         self._state = "stopping"
-        await asyncio.gather(*(self._children[name].stop() for name in SERVICES if name in self._children))
-        await asyncio.gather(*(child.stop() for name, child in self._children.items() if name not in SERVICES))
+        await asyncio.gather(*(child.stop() for name, child in self._children.items() if service_of(name)))
+        await asyncio.gather(*(child.stop() for name, child in self._children.items() if not service_of(name)))
         if self._children:
             self._state = "stopped"
             self._describe()
@@ -118,20 +122,20 @@ class Stack:
 
     async def show_logs(self, show: Callable[[str, str], None], every_line: bool = False) -> None:
         """Pass what the children log to `show(name, line)`, for ever; only warnings and up unless `every_line`."""
-        await follow([self._log(name) for name in (*SERVICES, "nats", "postgres", "migrate")], show, every_line)
+        names = (*self.layout.services, *self.layout.bus, "postgres", "migrate")
+        await follow([self._log(name) for name in names], show, every_line)
 
     def _prepare_servers(self) -> None:
-        ports = self.ports
-        nats = self.place.directory / "nats", self._log("nats"), ports["nats"], ports["nats-monitor"]
-        self.nats = NatsServer(*nats, keys=self.keys.make())
-        self.postgres = PostgresServer(
-            self.place.directory / "postgres", self._log("postgres"), ports["postgres"], self._passwords["owner"]
-        )
+        directory, ports = self.place.directory, self.ports
+        self.nodes = bus_nodes(self.layout.bus, directory, ports, self.keys.make())
+        connections = {"max_connections": str(100 * self.layout.replicas)}
+        postgres = directory / "postgres", self._log("postgres"), ports["postgres"], self._passwords["owner"]
+        self.postgres = PostgresServer(*postgres, connections)
 
     async def _start_nats(self, progress: Progress) -> None:
-        await self._start_child(self.nats.program())
-        await self._until("nats", self.nats.is_ready)
-        progress(f"NATS with JetStream on {self.nats.url}")
+        await _all_or_none(*(self._start_child(node.program()) for node in self.nodes))
+        await _all_or_none(*(self._until(node.name, node.is_ready) for node in self.nodes))
+        progress(f"NATS with JetStream on {self.nats_url}")
 
     async def _start_databases(self, progress: Progress) -> None:
         await asyncio.to_thread(self.postgres.initialise)
@@ -161,11 +165,12 @@ class Stack:
         progress("databases up to date")
 
     async def _start_services(self) -> None:
-        await _all_or_none(*(self._start_child(self._service(name)) for name in SERVICES))
+        await _all_or_none(*(self._start_child(self._service(name)) for name in self.layout.services))
 
     async def _until_ready(self, progress: Progress) -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
-            await _all_or_none(*(self._until_service_ready(client, name, progress) for name in SERVICES))
+            names = self.layout.services
+            await _all_or_none(*(self._until_service_ready(client, name, progress) for name in names))
 
     async def _until_service_ready(self, client: httpx.AsyncClient, name: str, progress: Progress) -> None:
         async def is_ready() -> bool:
@@ -177,15 +182,16 @@ class Stack:
         progress(f"{name} on 127.0.0.1:{self.ports[name]}")
 
     def _service(self, name: str) -> Program:
-        application, port = f"services.{name}.app:app", str(self.ports[name])
+        service = service_of(name)
+        application, port = f"services.{service}.app:app", str(self.ports[name])
         command = (sys.executable, "-m", "riskpool.serve", application, port, str(self._migrated))
         environment = self._environment() | {
-            "RISKPOOL_DATABASE_URL": self.database_url(name),
-            "RISKPOOL_NATS_CREDENTIALS": str(self.keys.credentials(name)),
+            "RISKPOOL_DATABASE_URL": self.database_url(service),
+            "RISKPOOL_NATS_CREDENTIALS": str(self.keys.credentials(service)),
         }
-        if name == "gateway":
+        if service == "gateway":
             environment["RISKPOOL_NATS_KEYS"] = str(self.keys.operator.parent)
-        if name == "pool":
+        if service == "pool":
             environment.setdefault(SIGNING_KEY, os.environ.get(SIGNING_KEY) or str(self.place.signing_key()))
         return Program(name, command, self._log(name), cwd=self.place.directory, environment=environment)
 
@@ -197,7 +203,8 @@ class Stack:
         }
         environment |= {
             "PYTHONUNBUFFERED": "1",
-            "RISKPOOL_NATS_URL": self.nats.url,
+            "RISKPOOL_NATS_URL": self.nats_url,
+            "RISKPOOL_NATS_REPLICAS": str(self.layout.nodes),
             "RISKPOOL_CLOCK": self.clock,
             "RISKPOOL_DATA": str(self.place.directory),
             "RISKPOOL_DOCUMENTS": str(self.place.directory / "documents"),
@@ -244,11 +251,12 @@ class Stack:
             "state": self._state,
             "pid": os.getpid(),
             "api_url": self.api_url,
-            "nats_url": self.nats.url,
+            "nats_url": self.nats_url,
+            "nats_replicas": self.layout.nodes,
             "nats_credentials": self.nats_credentials,
             "nats_keys": str(self.keys.operator.parent),
-            "nats_monitor_url": self.nats.monitor_url,
-            "services": {name: f"http://127.0.0.1:{self.ports[name]}" for name in SERVICES},
+            "nats_monitor_url": self.nodes[0].monitor_url,
+            "services": {name: f"http://127.0.0.1:{self.ports[name]}" for name in self.layout.services},
             "databases": {name: self.database_url(name) for name in SERVICES},
             "owner_database": self.postgres.url("{service}"),
             "clock": self.clock,

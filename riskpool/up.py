@@ -7,13 +7,14 @@ import time
 from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from riskpool.layout import Layout
 from riskpool.stack import Stack
 from riskpool.supervisor import StackError
 
@@ -106,11 +107,11 @@ class Up:
         stack = self.stack
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         for what, where in (
-            ("console", f"{stack.api_url}/"),
+            *(("console", f"http://127.0.0.1:{stack.ports[name]}/") for name in stack.layout.of("gateway")),
             *self._how_to_sign_in(),
             ("API and its pages", f"{stack.api_url}/docs"),
             ("metrics", f"{stack.api_url}/metrics"),
-            ("NATS", f"{stack.nats_url}   (monitor {stack.nats.monitor_url})"),
+            *(("NATS", f"{node.url}   (monitor {node.monitor_url})") for node in stack.nodes),
             ("logs", str(stack.place.logs)),
             ("data", str(stack.place.directory)),
             ("a token", f"riskpool token create drc --data {stack.place.directory}"),
@@ -135,24 +136,21 @@ def up(
     clock: Annotated[
         BusinessTime, typer.Option(help="Where business time comes from: this machine, or each message (tests, demos).")
     ] = BusinessTime.SERVER,
+    nodes: Annotated[int, typer.Option(help="Servers of the bus: 1, or 3 that keep everything three times.")] = 1,
+    replicas: Annotated[int, typer.Option(help="Processes of every service.")] = 1,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show every log line, not only warnings.")] = False,
 ) -> None:
     """Start the whole product on this machine: NATS, PostgreSQL and the five services."""
     try:
         schemes = [_checked(path) for path in scheme or []]
         ports = {} if free_ports else {"gateway": port, "nats": nats_port}
-        asyncio.run(_run(data, ports, schemes, demo, clock, verbose))
+        business_time = BusinessTime.MESSAGE if demo else clock
+        mode: Literal["message", "server"] = "message" if business_time is BusinessTime.MESSAGE else "server"
+        stack = Stack(data, ports, schemes, mode, layout=Layout(nodes, replicas))
+        asyncio.run(Up(stack, demo, verbose).run())
     except StackError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"riskpool: {error}", markup=False)
         raise typer.Exit(1) from None
-
-
-async def _run(
-    data: Path, ports: dict[str, int], schemes: list[str], demo: bool, clock: BusinessTime, verbose: bool
-) -> None:
-    business_time = BusinessTime.MESSAGE if demo else clock
-    stack = Stack(data, ports, schemes, "message" if business_time is BusinessTime.MESSAGE else "server")
-    await Up(stack, demo, verbose).run()
 
 
 def _checked(path: str) -> str:

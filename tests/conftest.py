@@ -17,12 +17,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, MetaData
 
-from riskpool.servers import NatsServer, PostgresServer, postgres_binaries
+from riskpool.keys import Keys
+from riskpool.layout import Layout
+from riskpool.servers import NatsServer, PostgresServer, bus_nodes, postgres_binaries
 from riskpool.supervisor import Program
 from shared.database import run_ddl
 from shared.messaging import tables as core
 
 PASSWORD = "test"
+_numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,6 +44,11 @@ class Server:
         raise NotImplementedError
 
     def start(self) -> None:
+        self.launch()
+        eventually(self.is_ready, 20)
+
+    def launch(self) -> None:
+        """Start without waiting: a node is not ready before the others are there."""
         if self._program.prepare is not None:
             self._program.prepare()
         with self._program.log.open("ab") as log:
@@ -54,7 +62,6 @@ class Server:
                 start_new_session=True,
                 **self._program.options,
             )
-        eventually(self.is_ready, 20)
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
@@ -77,8 +84,8 @@ class Server:
 class Nats(Server):
     """`url` for clients; `wipe` deletes everything it stored."""
 
-    def __init__(self, directory: Path) -> None:
-        self.server = NatsServer(directory, directory.parent / "nats.log", free_port(), free_port())
+    def __init__(self, server: NatsServer) -> None:
+        self.server = server
         self.url, self.monitor_url = self.server.url, self.server.monitor_url
         super().__init__(self.server.program())
 
@@ -86,6 +93,11 @@ class Nats(Server):
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.monitor_url}/healthz", timeout=1) as answer:
             return bool(answer.status == 200)
         return False
+
+    @classmethod
+    def alone(cls, directory: Path, more: str = "") -> "Nats":
+        """A server of its own, which lets in everybody."""
+        return cls(NatsServer(directory, directory.parent / "nats.log", free_port(), free_port(), more=more))
 
     def wipe(self) -> None:
         self.stop()
@@ -166,10 +178,51 @@ def server_directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def nats_server(server_directory: Path) -> Iterator[Nats]:
-    server = Nats(server_directory / "nats")
+    server = Nats.alone(server_directory / "nats")
     server.start()
     yield server
     server.stop()
+
+
+class Nodes:
+    """Three nodes of one bus in operator mode; each can be killed by itself."""
+
+    def __init__(self, directory: Path) -> None:
+        (directory / "logs").mkdir(parents=True)
+        self.keys, names = Keys(directory / "keys").make(), Layout(nodes=3).bus
+        ports = {f"{name}{use}": free_port() for name in names for use in ("", "-monitor", "-routes")}
+        self.nodes = [Nats(server) for server in bus_nodes(names, directory, ports, self.keys)]
+
+    @property
+    def url(self) -> str:
+        return ",".join(node.url for node in self.nodes)
+
+    def start(self) -> None:
+        for node in self.nodes:
+            node.launch()
+        eventually(lambda: all(node.is_ready() for node in self.nodes), 60)
+
+    def forget(self, node: Nats) -> None:
+        """Kill a node, delete all that it has, and start it again."""
+        node.kill()
+        shutil.rmtree(node.server.directory)
+        node.start()
+
+    def node(self, name: str) -> Nats:
+        """The node of that name."""
+        return next(node for node in self.nodes if node.server.name == name)
+
+
+@pytest.fixture
+def three_nodes(server_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    """A bus of three nodes, of which every stream is kept three times."""
+    nodes = Nodes(server_directory / f"nodes-{next(_numbers)}")
+    monkeypatch.setenv("RISKPOOL_NATS_URL", nodes.url)
+    monkeypatch.setenv("RISKPOOL_NATS_REPLICAS", "3")
+    nodes.start()
+    yield nodes
+    for node in nodes.nodes:
+        node.kill()
 
 
 @pytest.fixture(scope="session")

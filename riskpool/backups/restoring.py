@@ -118,7 +118,7 @@ async def _must_be_empty(service: str, url: str) -> None:
 async def _postgres(place: Place) -> AsyncIterator[PostgresServer]:
     """The directory's own PostgreSQL, as long as it is needed."""
     passwords = place.passwords()
-    port = place.choose_ports({})["postgres"]
+    port = place.choose_ports(("postgres",), {})["postgres"]
     log = place.logs / "postgres.log"
     server = PostgresServer(place.directory / "postgres", log, port, passwords["owner"])
     await asyncio.to_thread(server.initialise)

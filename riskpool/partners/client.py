@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 
-from shared.messaging.bus import tls
+from shared.messaging.bus import servers_in, tls
 from shared.messaging.envelope import type_of
 from shared.messaging.nkeys import signing_in
 
@@ -58,7 +58,7 @@ class PartnerClient:
 
     @classmethod
     async def connect(cls, url: str, credentials: Callable[[], str]) -> Self:
-        """Connect with the text of a ``.creds`` file, and again whenever the connection is lost."""
+        """Connect with the text of a ``.creds`` file to one of the addresses, and again when the connection is lost."""
 
         async def ignored(_error: Exception) -> None:
             """It shows as a publish without an answer."""
@@ -66,7 +66,7 @@ class PartnerClient:
         claim, sign = signing_in(credentials)
         return cls(
             await nats.connect(
-                url,
+                servers_in(url),
                 tls=tls(),
                 user_jwt_cb=claim,
                 signature_cb=sign,

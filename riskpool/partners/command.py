@@ -115,6 +115,7 @@ def use_the_stacks_bus(data: Path) -> None:
         except StackError as error:
             fail(str(error))
         os.environ["RISKPOOL_NATS_URL"] = str(running["nats_url"])
+        os.environ["RISKPOOL_NATS_REPLICAS"] = str(running["nats_replicas"])
         os.environ["RISKPOOL_NATS_CREDENTIALS"] = str(Path(running["nats_keys"]) / "gateway.creds")
         os.environ["RISKPOOL_NATS_KEYS"] = str(running["nats_keys"])
 

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 
 from shared.messaging import natsfix
 from shared.messaging.accounts import inbox_prefix
-from shared.messaging.bus import credentials_file, nats_url, tls
+from shared.messaging.bus import credentials_file, nats_servers, tls
 from shared.messaging.nkeys import signing_in
 from shared.messaging.provisioning import Consumer
 
@@ -34,7 +34,7 @@ class Binding:
         encrypted: dict[str, Any] = {"ssl_context": context, "use_ssl": True} if context else {}
         self._inbox = f"{inbox_prefix(service)}.".encode()
         self.broker = NatsBroker(
-            nats_url(),
+            nats_servers(),
             name=f"riskpool-{service}-consumers",
             logger=None,
             max_reconnect_attempts=-1,

@@ -23,6 +23,7 @@ from shared.messaging.nkeys import signing_in
 
 log = logging.getLogger("riskpool.bus")
 COMMAND_SECONDS = 15.0
+AGAIN_SECONDS = 3.0
 
 
 class ServiceUnavailable(Exception):
@@ -41,9 +42,14 @@ class CommandAnswer:
     body: dict[str, Any]
 
 
-def nats_url() -> str:
-    """``RISKPOOL_NATS_URL``."""
-    return os.environ.get("RISKPOOL_NATS_URL", "nats://127.0.0.1:4222")
+def nats_servers() -> list[str]:
+    """The addresses in ``RISKPOOL_NATS_URL``, one for each node of the bus."""
+    return servers_in(os.environ.get("RISKPOOL_NATS_URL", "nats://127.0.0.1:4222"))
+
+
+def servers_in(url: str) -> list[str]:
+    """The addresses of a list with commas; a client takes any of them, and another when it loses that one."""
+    return [one.strip() for one in url.split(",") if one.strip()]
 
 
 def credentials_file() -> Path | None:
@@ -87,7 +93,7 @@ async def connect(
     while True:
         try:
             return await nats.connect(
-                nats_url(),
+                nats_servers(),
                 name=name,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.25,
@@ -152,7 +158,10 @@ class Bus:
         kind: str,
         time: datetime,
     ) -> CommandAnswer:
-        """Ask a service to carry out a command for an organisation; ``body`` is the command's JSON as it came."""
+        """Ask a service to carry out a command for an organisation; ``body`` is the command's JSON as it came.
+
+        Who does not answer soon may have died with it: it is asked once more, and by its key it is done once.
+        """
         envelope = {
             "specversion": "1.0",
             "id": key,
@@ -163,7 +172,14 @@ class Bus:
             "data": json.loads(body),
         }
         subject = f"commands.{scheme}.{destination}.{name}"
-        answer = await self.request(subject, json.dumps(envelope).encode(), COMMAND_SECONDS)
+        asked = json.dumps(envelope).encode()
+        try:
+            answer = await self.request(subject, asked, AGAIN_SECONDS)
+        except AnswerTimeout:
+            try:
+                answer = await self.request(subject, asked, COMMAND_SECONDS - AGAIN_SECONDS)
+            except ServiceUnavailable as error:
+                raise AnswerTimeout(subject) from error
         return CommandAnswer(answer["status"], answer["body"])
 
     async def submit(self, institution: str, scheme: str, name: str, body: bytes, message_id: str) -> None:

@@ -1,5 +1,6 @@
 """Streams and consumers, made and compared in one place: a difference is never left silent."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,7 +30,12 @@ def ingress_stream(institution: str) -> str:
     return f"PARTNER_{institution}"
 
 
-def stream_config(name: str, accounts: Mapping[str, str] | None = None, replicas: int = 1) -> StreamConfig:
+def replicas() -> int:
+    """``RISKPOOL_NATS_REPLICAS``: how many nodes of the bus keep every stream, and its consumers with it."""
+    return int(os.environ.get("RISKPOOL_NATS_REPLICAS") or 1)
+
+
+def stream_config(name: str, accounts: Mapping[str, str] | None = None) -> StreamConfig:
     """The one configuration of a stream: EVENTS, RECEIPTS or an institution's ingress stream.
 
     ``accounts`` are the institution's bus accounts by scheme. What comes through them carries the account's key, and is
@@ -52,7 +58,7 @@ def stream_config(name: str, accounts: Mapping[str, str] | None = None, replicas
         max_msgs=-1,
         max_age=INGRESS_SECONDS if ingress else 0,
         duplicate_window=120,
-        num_replicas=replicas,
+        num_replicas=replicas(),
     )
 
 
@@ -116,7 +122,7 @@ async def ensure_consumer(js: JetStreamContext, consumer: Consumer) -> None:
     if has.deliver_policy != wanted.deliver_policy:  # cannot be changed; what is delivered again meets the inbox
         await js.delete_consumer(consumer.stream, consumer.durable)
     fields = ("deliver_policy", "ack_policy", "ack_wait", "max_deliver", "max_ack_pending")
-    unset = ("headers_only", "backoff", "inactive_threshold", "rate_limit_bps")
+    unset = ("headers_only", "backoff", "inactive_threshold", "rate_limit_bps", "num_replicas")
     filters = sorted(has.filter_subjects or [has.filter_subject or ""])
     if filters != sorted(consumer.subjects) or any(getattr(has, f) != getattr(wanted, f) for f in fields) or (
         any(getattr(has, f) for f in unset)

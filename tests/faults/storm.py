@@ -7,27 +7,31 @@ import shutil
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 import nats
+import nats.errors
 import psutil
 
-from riskpool.services import SERVICES
+from riskpool.layout import Layout
 from riskpool.stack import Stack
+from shared.messaging.bus import servers_in
 from shared.messaging.nkeys import signing_in
 from tests.faults.links import Link
 
-PROGRAMS = (*SERVICES, "nats", "postgres")
-LINKS = ("bus", "database", "partners")
 # Every kind comes at least once; further ones are drawn so.
 WEIGHTS = {"kill": 10, "pause": 5, "hang": 3, "cut": 3, "full bus": 1, "full disk": 1, "forget": 1}
+OF_SEVERAL = {"kill node": 4, "kill replica": 6, "forget node": 2}
 LONGEST_SECONDS = {"pause": 2.0, "hang": 2.0, "cut": 0.8, "full bus": 1.5, "full disk": 1.5}
 # The supervisor gives up at five deaths within thirty seconds: some of them are a program's own answer to a fault.
 KILLS_WITHIN = (2, 30.0)
 WAIT_SECONDS = 60.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,20 @@ class Fault:
         return f"{self.at}: {self.kind} {self.target} {self.seconds:.2f} s"
 
 
-def plan(seed: int, count: int, actions: int, kinds: Sequence[str]) -> list[Fault]:
+def plan(
+    seed: int, count: int, actions: int, kinds: Sequence[str], layout: Layout, links: Iterable[str]
+) -> list[Fault]:
     """So many faults spread over a year of so many actions; the same for the same arguments."""
-    draw = Random(f"{seed}:faults")
-    drawn = [*kinds, *draw.choices(kinds, [WEIGHTS[kind] for kind in kinds], k=max(0, count - len(kinds)))][:count]
+    draw, weights = Random(f"{seed}:faults"), WEIGHTS | OF_SEVERAL
+    drawn = [*kinds, *draw.choices(kinds, [weights[kind] for kind in kinds], k=max(0, count - len(kinds)))][:count]
     draw.shuffle(drawn)
-    victims = [victim for _ in range(count) for victim in draw.sample(PROGRAMS, len(PROGRAMS))]
+    programs = (*layout.services, *layout.bus, "postgres")
+    victims = [victim for _ in range(count) for victim in draw.sample(programs, len(programs))]
+    others = {"hang": sorted(links), "cut": sorted(links), "kill node": layout.bus, "forget node": layout.bus}
+    others["kill replica"] = layout.services
     faults = []
     for at, kind in zip(sorted(draw.randrange(8, actions) for _ in drawn), drawn, strict=True):
-        target = victims.pop() if kind in ("kill", "pause") else draw.choice(LINKS) if kind in ("hang", "cut") else ""
+        target = victims.pop() if kind in ("kill", "pause") else draw.choice(others[kind]) if kind in others else ""
         faults.append(Fault(at, kind, target, draw.uniform(0.2, LONGEST_SECONDS.get(kind, 0.2))))
     return faults
 
@@ -102,7 +111,7 @@ class Storm:
 
     async def _one(self, fault: Fault) -> None:
         match fault.kind:
-            case "kill":
+            case "kill" | "kill node" | "kill replica":
                 await self._kill(fault.target)
             case "pause":
                 await self._pause(fault.target, fault.seconds)
@@ -114,8 +123,10 @@ class Storm:
                 await self._fill_bus(fault.seconds)
             case "full disk":
                 await self._fill_disk(fault.seconds)
+            case "forget node":
+                await self._forget(fault.target)
             case "forget":
-                await self._forget()
+                await self._forget(*self._stack.layout.bus)
             case other:
                 raise AssertionError(other)
 
@@ -123,46 +134,57 @@ class Storm:
         entry = self._stack.description()["processes"].get(name)
         return int(entry["pid"]) if entry else 0
 
-    async def _kill(self, name: str, before: Callable[[], None] = lambda: None) -> None:
-        """kill -9, when the supervisor is sure to start it again; ``before`` is done while it stands still."""
+    def _may_be_killed(self, name: str) -> bool:
         most, within = KILLS_WITHIN
-        await until(lambda: len([t for t in self._kills[name] if time.monotonic() - t < within]) < most)
-        await until(lambda: self._pid(name) != 0)
-        self._kills[name].append(time.monotonic())
-        pid = self._pid(name)
-        with stopped(pid), contextlib.suppress(ProcessLookupError):
+        return self._pid(name) != 0 and len([t for t in self._kills[name] if time.monotonic() - t < within]) < most
+
+    async def _kill(self, *names: str, before: Callable[[], None] = lambda: None) -> None:
+        """kill -9, when the supervisor is sure to start them again; ``before`` is done while they stand still."""
+        await until(lambda: all(self._may_be_killed(name) for name in names))
+        for name in names:
+            self._kills[name].append(time.monotonic())
+        pids = {name: self._pid(name) for name in names}
+        with contextlib.ExitStack() as all_stopped:
+            for pid in pids.values():
+                all_stopped.enter_context(stopped(pid))
             before()
-            os.kill(pid, signal.SIGKILL)
-        await until(lambda: self._pid(name) not in (0, pid))
+            for pid in pids.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        await until(lambda: all(self._pid(name) not in (0, pid) for name, pid in pids.items()))
 
     async def _pause(self, name: str, seconds: float) -> None:
         await until(lambda: self._pid(name) != 0)
         with stopped(self._pid(name)):
             await asyncio.sleep(seconds)
 
-    async def _forget(self) -> None:
-        """Everything that the bus keeps is gone, and it starts again as a new one."""
+    async def _forget(self, *names: str) -> None:
+        """Everything that these nodes of the bus keep is gone, and they start again as new ones."""
 
         def delete() -> None:
-            for name in ("store", "accounts"):
-                shutil.rmtree(self._stack.nats.directory / name, ignore_errors=True)
+            for node in self._stack.nodes:
+                if node.name in names:
+                    shutil.rmtree(node.directory)
 
-        await self._kill("nats", delete)
+        await self._kill(*names, before=delete)
 
     async def _fill_bus(self, seconds: float) -> None:
         """No stream takes another byte for a while."""
         claim, sign = signing_in(lambda: Path(self._stack.nats_credentials).read_text(encoding="ascii"))
         client = await nats.connect(
-            self._stack.nats_url, user_jwt_cb=claim, signature_cb=sign, max_reconnect_attempts=-1, error_cb=_ignored
-        )
+            servers_in(self._stack.nats_url), user_jwt_cb=claim, signature_cb=sign, max_reconnect_attempts=-1,
+            error_cb=_ignored,
+        )  # fmt: skip
         try:
             js = client.jetstream(timeout=10)
-            usual = [info.config.evolve() for info in await js.streams_info()]
-            for info in await js.streams_info():
-                await js.update_stream(info.config.evolve(max_bytes=max(1, info.state.bytes)))
+            infos = await told(js.streams_info)
+            usual = [info.config.evolve() for info in infos]
+            for info in infos:
+                full = info.config.evolve(max_bytes=max(1, info.state.bytes))
+                await told(partial(js.update_stream, full))
             await asyncio.sleep(seconds)
             for settings in usual:
-                await js.update_stream(settings)
+                await told(partial(js.update_stream, settings))
         finally:
             await client.close()
 
@@ -178,6 +200,18 @@ class Storm:
             await asyncio.sleep(seconds)
         finally:
             filler.unlink()
+
+
+async def told(ask: Callable[[], Awaitable[T]]) -> T:
+    """What a bus answers, asked until it does: a cluster that lost its leader does not for a while."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return await ask()
+        except (nats.errors.Error, TimeoutError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.2)
 
 
 async def _ignored(_error: Exception) -> None:

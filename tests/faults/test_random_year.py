@@ -2,11 +2,8 @@
 
 import json
 import os
-from collections.abc import AsyncIterator
-from random import SystemRandom
 
 import pytest
-import pytest_asyncio
 
 from tests.faults.books import (
     as_owner,
@@ -18,12 +15,10 @@ from tests.faults.books import (
     shown_of_cases,
     unfinished,
 )
-from tests.faults.cast import cast_of, pause_line
-from tests.faults.storm import WEIGHTS, Fault, Storm, plan
-from tests.faults.world import World, Year, world
+from tests.faults.storm import Fault, Storm
+from tests.faults.world import World, Year
 
-FAULTS = int(os.environ.get("FAULTS") or 8)
-SECONDS = 600 + 10 * FAULTS
+SECONDS = 600 + 10 * int(os.environ.get("FAULTS") or 8)
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(SECONDS)]
 # Every year must have come this far, else it proves little.
 MUST_HAPPEN = {
@@ -34,58 +29,10 @@ MUST_HAPPEN = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def seed() -> int:
-    chosen = int(os.environ.get("SEED") or SystemRandom().randrange(1_000_000))
-    print(f"\nSEED={chosen}")
-    return chosen
-
-
-@pytest.fixture(scope="module")
-def enterprises() -> int:
-    return max(6, FAULTS // 5)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(seed: int, enterprises: int, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    directory, line = tmp_path_factory.mktemp("schemes"), pause_line(cast_of(seed, enterprises))
-    files = []
-    for name in ("calm", "stormy"):
-        files.append(directory / f"{name}.toml")
-        settings = f'[settings."pause.at"]\nvalue = "{line}"\n'
-        files[-1].write_text(f'id = "{name}"\nextends = "yanqing"\n{settings}', encoding="utf-8")
-    async with world(files, seed) as made:
-        yield made
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def calm(running: World, seed: int, enterprises: int) -> Year:
-    return await running.year("calm", seed, enterprises, calm=True)
-
-
 async def test_a_year_without_faults_is_a_year_of_business(running: World, calm: Year) -> None:
     assert MUST_HAPPEN - calm.business.accepted.keys() == set()
     assert await faults_in_receipts(running.stack, "calm", calm.mischief.sent) == []
     assert await unfinished(running.stack) == []
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stormy(running: World, calm: Year, seed: int, enterprises: int) -> AsyncIterator[Year]:
-    kinds = [kind for kind in WEIGHTS if running.disk or kind != "full disk"]
-    storm = Storm(running.stack, running.links, running.disk, plan(seed, FAULTS, calm.business.actions, kinds))
-    try:
-        await running.disturb_bus(seed)
-        year = await running.year("stormy", seed, enterprises, reached=storm.reached)
-        await storm.over()
-    finally:
-        await storm.stop()
-        print(f"\nSEED={seed}", *storm.done, sep="\n  ")
-    tell = {"faults": storm.counts, "partners' messages": year.mischief.counts, "bus": running.proxy.counts}
-    for what, counts in tell.items():
-        print(f"{what}: {sum(counts.values())}", dict(counts))
-    print(f"restarts: {running.stack.description()['restarts']}")
-    print(f"{calm.business.actions} actions; calm {calm.seconds:.1f} s, stormy {year.seconds:.1f} s")
-    yield year
 
 
 async def test_the_same_year_with_faults_comes_to_the_same_books(running: World, calm: Year, stormy: Year) -> None:

@@ -5,11 +5,12 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from riskpool.layout import Layout
 from riskpool.mischief import MischiefProxy
 from riskpool.scenario.doors import Doors, open_doors
 from riskpool.scenario.embedded import make_tokens
@@ -46,18 +47,20 @@ class Year:
 
 @dataclass
 class World:
-    """A running stack, its links by name, and its small disk where there can be one."""
+    """A running stack, its links by name, those of each node apart, and its small disk where there can be one."""
 
     stack: Stack
     links: dict[str, Link]
     disk: Path | None
-    proxy: MischiefProxy
+    proxies: dict[str, MischiefProxy]
+    counts: dict[str, int]
 
     async def year(
         self, scheme: str, seed: int, enterprises: int, *, calm: bool = False, reached: Reached = undisturbed
     ) -> Year:
         """Play the year of a seed in a scheme; unless calm, partners and the bus send things twice and late."""
-        mischief = Mischief(seed, lambda: f"nats://127.0.0.1:{self.links['partners'].port}", calm=calm)
+        partners = [link for name, link in self.links.items() if name.startswith("partners")]
+        mischief = Mischief(seed, lambda: addresses(partners), calm=calm)
         began = time.monotonic()
         async with self.doors(scheme, mischief) as doors:
             business = Business(doors, seed, cast_of(seed, enterprises), reached)
@@ -74,32 +77,42 @@ class World:
 
     async def disturb_bus(self, seed: int) -> None:
         """From now on the services meet a bus that delivers everything twice and late."""
-        self.links["bus"].target = int(self.proxy.url.rpartition(":")[2])
-        await self.links["bus"].cut(0)
+        for name, proxy in self.proxies.items():
+            self.links[name].target = int(proxy.url.rpartition(":")[2])
+            await self.links[name].cut(0)
+
+
+def addresses(links: Iterable[Link]) -> str:
+    """Where the bus is reached through links, as a client is told it."""
+    return ",".join(f"nats://127.0.0.1:{link.port}" for link in links)
 
 
 @asynccontextmanager
-async def world(schemes: Sequence[Path], seed: int) -> AsyncIterator[World]:
+async def world(schemes: Sequence[Path], seed: int, layout: Layout) -> AsyncIterator[World]:
     """A stack of its own for some schemes, ended and deleted in the end."""
     directory = Path(tempfile.mkdtemp(prefix="riskpool-faults-"))
     directory.chmod(0o711)
-    ports = {"nats": free_port(), "postgres": free_port()}
+    ports = {name: free_port() for name in (*layout.bus, "postgres")}
     async with AsyncExitStack() as ends:
         ends.callback(shutil.rmtree, directory, ignore_errors=True)
         disk = _small_disk(directory / "data" / "postgres", ends)
-        names = {"bus": "nats", "partners": "nats", "database": "postgres"}
+        of_nodes = {f"{way}{node.removeprefix('nats')}": node for way in ("bus", "partners") for node in layout.bus}
+        names = {**of_nodes, "database": "postgres"}
         links = {name: await ends.enter_async_context(Link(ports[server])) for name, server in names.items()}
-        proxy = MischiefProxy(f"nats://127.0.0.1:{ports['nats']}", shuffle=seed, max_delay=0.02)
-        await ends.enter_async_context(proxy)
-        bus = f"nats://127.0.0.1:{links['bus'].port}"
-        stack = LinkedStack(directory / "data", ports, schemes, "message", {"RISKPOOL_NATS_URL": bus})
+        proxies, counts = {}, dict[str, int]()
+        for name in (name for name in links if name.startswith("bus")):
+            upstream = f"nats://127.0.0.1:{ports[names[name]]}"
+            proxies[name] = MischiefProxy(upstream, shuffle=seed, max_delay=0.02, counts=counts)
+            await ends.enter_async_context(proxies[name])
+        bus = {"RISKPOOL_NATS_URL": addresses(links[name] for name in proxies)}
+        stack = LinkedStack(directory / "data", ports, schemes, "message", bus, layout)
         stack.database_port = links["database"].port
         await stack.start()
         ends.push_async_callback(stack.stop)
         if disk is not None:  # what PostgreSQL keeps for its own recovery must fit on it
             await as_owner(stack, "postgres", "alter system set max_wal_size = '96MB'")
             await as_owner(stack, "postgres", "select pg_reload_conf()")
-        yield World(stack, links, disk, proxy)
+        yield World(stack, links, disk, proxies, counts)
 
 
 def _small_disk(place: Path, ends: AsyncExitStack) -> Path | None:

@@ -159,7 +159,7 @@ class Gateway:
 def gateway(postgres: Postgres, server_directory: Path) -> Iterator[Gateway]:
     directory = server_directory / "gateway"
     directory.mkdir()
-    nats = Nats(directory / "nats")
+    nats = Nats.alone(directory / "nats")
     nats.start()
     running = Gateway(postgres, nats.url, directory)
     yield running

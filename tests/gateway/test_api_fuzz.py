@@ -44,7 +44,7 @@ def whole(postgres: Postgres, server_directory: Path) -> Iterator[Gateway]:
     """All five services on databases of their own: what chance makes here is nobody else's."""
     directory = server_directory / "fuzz"
     directory.mkdir()
-    nats = Nats(directory / "nats")
+    nats = Nats.alone(directory / "nats")
     nats.start()
     running = Gateway(postgres, nats.url, directory, mark="fuzz", services=tuple(SERVICES))
     for institution, kind in (("bank-a", "bank"), ("custodian", "custodian")):

@@ -186,7 +186,7 @@ def second(postgres: Postgres, server_directory: Path) -> Iterator[Gateway]:
     """A gateway of its own, with the server's clock, to be stopped by the test."""
     directory = server_directory / "gateway-second"
     directory.mkdir()
-    nats = Nats(directory / "nats")
+    nats = Nats.alone(directory / "nats")
     nats.start()
     running = Gateway(postgres, nats.url, directory, "server", "second", ("gateway",))
     yield running

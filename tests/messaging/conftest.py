@@ -17,7 +17,7 @@ from tests.messaging.outside import Desk, Nursery, Process, make_database, sign_
 @pytest.fixture(scope="module")
 def bus(server_directory: Path) -> Iterator[Nats]:
     """A NATS server for one module."""
-    server = Nats(server_directory / new_id() / "nats")
+    server = Nats.alone(server_directory / new_id() / "nats")
     server.start()
     yield server
     server.kill()

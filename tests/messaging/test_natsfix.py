@@ -202,7 +202,7 @@ async def test_a_closed_connection_starves_the_event_loop_unless_repaired(
 ) -> None:
     if mended:
         natsfix.install()
-    server = Nats(server_directory / f"nats-closing-{mended}" / "nats")
+    server = Nats.alone(server_directory / f"nats-closing-{mended}" / "nats")
     server.start()
     beats: list[float] = []
     running: list[Any] = []

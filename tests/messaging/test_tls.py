@@ -67,10 +67,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def encrypted(server_directory: Path, authority: Authority) -> Iterator[Nats]:
     """A server that shows a certificate and asks for one."""
     certificate, key = authority.issue("server")
-    server = Nats(server_directory / new_id() / "nats")
     settings = f'tls {{ cert_file: "{certificate}", key_file: "{key}", ca_file: "{authority.file}", verify: true }}\n'
-    configuration = server.server.directory / "nats.conf"
-    configuration.write_text(configuration.read_text() + settings)
+    server = Nats.alone(server_directory / new_id() / "nats", settings)
     server.start()
     yield server
     server.stop()

@@ -26,15 +26,16 @@ from services.gateway.projections.tables import agreements, sanctions
 from services.gateway.tables import bus_credentials
 from shared.clock import Clock
 from shared.messaging.accounts import FUND, SIGNING, SYSTEM, partner_claim, partner_credentials
-from shared.messaging.bus import Bus, ServiceUnavailable, connect
+from shared.messaging.bus import Bus, ServiceUnavailable, connect, nats_servers
 from shared.messaging.nkeys import ACCOUNT, key_of, new_key
-from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream, ingress_stream
+from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream, ingress_stream, replicas
 from shared.messaging.service import Service
 from shared.messaging.unit_of_work import RECEIPTS
 
 log = logging.getLogger("riskpool.partners")
 LOOK_SECONDS = 2.0
 ASK_SECONDS = 3.0
+OTHERS_SECONDS = 0.5  # a node that is there answers within milliseconds
 MOST = 10
 _TERMINATED = exists().where(
     *(sanctions.c.scheme == agreements.c.scheme, sanctions.c.institution == agreements.c.institution),
@@ -131,13 +132,18 @@ def is_valid(row: Row[Any], now: datetime) -> bool:
 
 
 class BusAccess:
-    """The gateway's hold on partners' accounts; ``tell`` makes the bus agree with the database."""
+    """The gateway's hold on partners' accounts; ``tell`` makes the bus agree with the database.
+
+    Every node keeps the accounts for itself and hears of a change only while it is there: one that was away would let
+    in for two minutes whom the others shut out meanwhile. So each is asked what it knows.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._operator = key_of((directory / SIGNING).read_text(encoding="ascii").strip())
         self._fund = (directory / FUND).read_text(encoding="ascii").strip()
         self._credentials = directory / SYSTEM
         self._client: Client | None = None
+        self._nodes = max(len(nats_servers()), replicas())
 
     @classmethod
     def from_environment(cls) -> "BusAccess":
@@ -148,7 +154,7 @@ class BusAccess:
         return cls(directory)
 
     async def tell(self, connection: AsyncConnection, bus: Bus, institution: str | None = None) -> None:
-        """Let the server, ingress streams and receipts be as the database says, of one institution or of all.
+        """Let the servers, ingress streams and receipts be as the database says, of one institution or of all.
 
         One tells at a time, and what is told is read in its turn: who read earlier would let in again whom another has
         just shut out. ServiceUnavailable when the bus is away.
@@ -157,33 +163,51 @@ class BusAccess:
         rows = await credentials_of(connection, institution=institution)
         try:
             accounts: dict[str, dict[str, str]] = defaultdict(dict)
+            valid: dict[tuple[str, str, str], list[str]] = {}
             for row in rows:
                 accounts[row.institution][row.scheme] = row.account
+                keys = valid.setdefault((row.account, row.scheme, row.institution), [])
+                keys += [row.signing_key] if is_valid(row, Clock.now()) else []
+            await self._connected()  # first who is shut out, which needs no stream
+            await asyncio.gather(*(self._account(*one, sorted(keys)) for one, keys in valid.items()))
             for institution, by_scheme in accounts.items():
                 await ensure_stream(bus.js, ingress_stream(institution), by_scheme)
                 for scheme, account in by_scheme.items():
                     receipts = Consumer(RECEIPTS, account, (f"receipts.{institution}.{scheme}.>",))
                     await ensure_consumer(bus.js, receipts)
-                    valid = [row for row in rows if row.account == account and is_valid(row, Clock.now())]
-                    await self._account(account, scheme, institution, sorted(row.signing_key for row in valid))
         except (nats.errors.Error, TimeoutError) as error:
             raise ServiceUnavailable("the bus") from error
 
     async def _account(self, account: str, scheme: str, institution: str, signing_keys: list[str]) -> None:
         told = await self._ask(f"$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP", b"")
         claim = partner_claim(self._operator, account, scheme, institution, self._fund, signing_keys)
-        if _content(told.decode()) == _content(claim):
+        if all(_content(one.decode()) == _content(claim) for one in told):
             return
-        answer = json.loads(await self._ask("$SYS.REQ.CLAIMS.UPDATE", claim.encode()))
-        if answer.get("error"):
-            raise ServiceUnavailable(f"the bus refuses an account: {answer['error']}")
+        for answer in await self._ask("$SYS.REQ.CLAIMS.UPDATE", claim.encode()):
+            if error := json.loads(answer).get("error"):
+                raise ServiceUnavailable(f"the bus refuses an account: {error}")
         log.info("account told", extra={"institution": institution, "scheme": scheme, "users": len(signing_keys)})
 
-    async def _ask(self, subject: str, body: bytes) -> bytes:
+    async def _ask(self, subject: str, body: bytes) -> list[bytes]:
+        """What the nodes that are there answer; TimeoutError when none does."""
+        client = await self._connected()
+        inbox = client.new_inbox()
+        taken = await client.subscribe(inbox)
+        try:
+            await client.publish(subject, body, reply=inbox)
+            answers = [(await taken.next_msg(timeout=ASK_SECONDS)).data]
+            with contextlib.suppress(TimeoutError):
+                while len(answers) < self._nodes:
+                    answers.append((await taken.next_msg(timeout=OTHERS_SECONDS)).data)
+        finally:
+            await taken.unsubscribe()
+        return answers
+
+    async def _connected(self) -> Client:
         if self._client is None:
             connecting = connect("riskpool-gateway-partners", "gateway", credentials=self._credentials)
             self._client = await asyncio.wait_for(connecting, ASK_SECONDS)
-        return bytes((await self._client.request(subject, body, timeout=ASK_SECONDS)).data)
+        return self._client
 
     async def close(self) -> None:
         """Disconnect."""
