@@ -26,6 +26,7 @@ COMMANDS = {
     "import-history": "riskpool.history.command:command",
     "docs": "riskpool.documents:command",
     "bench": "riskpool.bench.command:bench",
+    "load": "riskpool.bench.load:load",
 }
 
 

@@ -9,21 +9,17 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import nats
 import psutil
 
 from riskpool.bench.console import open_console
 from riskpool.bench.decisions import decisions_per_second
 from riskpool.bench.ledgers import measure_writer
 from riskpool.bench.peers import BareBus, HotRow, bare_bus, hot_row, imports, sync_milliseconds
-from riskpool.bench.workload import CLIENTS, CUSTODIAN, FINANCE, SCHEME, Workload
+from riskpool.bench.workload import CLIENTS, Workload, at_work
 from riskpool.scenario.doors import HttpDoor
-from riskpool.scenario.embedded import make_tokens, temporary_stack
-from riskpool.scenario.runner import READER
+from riskpool.scenario.embedded import temporary_stack
 from riskpool.stack import Stack
-from shared.messaging.nkeys import signing_in
 
 Figures = dict[str, float]
 Work = Callable[[], Awaitable[Figures]]
@@ -206,17 +202,11 @@ async def _start_up(stack: Stack) -> Figures:
 
 @contextlib.asynccontextmanager
 async def _ready(stack: Stack) -> AsyncIterator[tuple[Workload, HotRow, BareBus]]:
-    tokens = await make_tokens(stack.database_url("gateway"), SCHEME, {READER, FINANCE, CUSTODIAN})
-    async with contextlib.AsyncExitStack() as resources:
-        http = HttpDoor(stack.api_url, SCHEME, tokens)
-        resources.push_async_callback(http.close)
-        claim, sign = signing_in(Path(stack.nats_credentials).read_text)
-        client = await nats.connect(stack.nats_url, user_jwt_cb=claim, signature_cb=sign)
-        resources.push_async_callback(client.close)
-        workload = Workload(stack, http, client)
-        await workload.prepare()
-        database = await resources.enter_async_context(hot_row(stack.postgres.url("postgres")))
-        bus = await resources.enter_async_context(bare_bus(client.jetstream()))
+    async with (
+        at_work(stack) as workload,
+        hot_row(stack.postgres.url("postgres")) as database,
+        bare_bus(workload.js) as bus,
+    ):
         yield workload, database, bus
 
 

@@ -1,15 +1,18 @@
 """What `riskpool bench` does to a running stack through its public doors, and what must be true afterwards."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import httpx
+import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
@@ -18,9 +21,11 @@ from nats.js.errors import NotFoundError
 from riskpool.audit import audit
 from riskpool.bench.peers import publish_all
 from riskpool.scenario.doors import Answer, HttpDoor, at_nine
+from riskpool.scenario.embedded import make_tokens
 from riskpool.scenario.runner import READER
 from riskpool.stack import Stack
 from riskpool.supervisor import StackError
+from shared.messaging.nkeys import signing_in
 from shared.messaging.provisioning import ingress_stream
 from shared.money import format_yuan
 
@@ -38,7 +43,7 @@ class Workload:
     def __init__(self, stack: Stack, http: HttpDoor, bus: Client) -> None:
         self._stack, self._http, self._bus = stack, http, bus
         self.http = http
-        self._js = bus.jetstream()
+        self.js = bus.jetstream()
         self._numbers = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self.capital_fen = 0
@@ -95,7 +100,7 @@ class Workload:
         payloads = self.payloads(events)
         begun = time.perf_counter()
         receipts = asyncio.gather(*self._waiting.values())
-        await publish_all(self._js, f"partners.{CUSTODIAN}.{SCHEME}.{EVENT}", payloads)
+        await publish_all(self.js, f"partners.{CUSTODIAN}.{SCHEME}.{EVENT}", payloads)
         await asyncio.wait_for(receipts, RECEIPTS_WAIT_S)
         return events / (time.perf_counter() - begun)
 
@@ -106,9 +111,27 @@ class Workload:
             payload = self.payloads(1)
             begun = time.perf_counter()
             receipt = next(iter(self._waiting.values()))
-            await publish_all(self._js, f"partners.{CUSTODIAN}.{SCHEME}.{EVENT}", payload)
+            await publish_all(self.js, f"partners.{CUSTODIAN}.{SCHEME}.{EVENT}", payload)
             await asyncio.wait_for(receipt, RECEIPTS_WAIT_S)
             taken.append((time.perf_counter() - begun) * 1000)
+        return taken
+
+    async def paced(self, rate: float, seconds: float) -> list[float]:
+        """Milliseconds from when each of ``rate`` events a second was due to its receipt, whatever the others take."""
+        loop, begun, taken = asyncio.get_running_loop(), time.perf_counter(), list[float]()
+        subject, publishing = f"partners.{CUSTODIAN}.{SCHEME}.{EVENT}", set[asyncio.Task[None]]()
+        for number in range(round(rate * seconds)):
+            due = begun + number / rate
+            if (early := due - time.perf_counter()) > 0:
+                await asyncio.sleep(early)
+            [payload] = self.payloads(1)
+            receipt = self._waiting[self.event_ids[-1]]
+            receipt.add_done_callback(lambda _, due=due: taken.append((time.perf_counter() - due) * 1000))  # type: ignore[misc]
+            task = loop.create_task(publish_all(self.js, subject, [payload]))
+            publishing.add(task)
+            task.add_done_callback(publishing.discard)
+        await asyncio.gather(*publishing)
+        await asyncio.wait_for(asyncio.gather(*self._waiting.values()), RECEIPTS_WAIT_S)
         return taken
 
     def like(self, events: int) -> list[bytes]:
@@ -148,7 +171,7 @@ class Workload:
         """Every receipt of the custodian in the stream, by event id and outcome."""
         subject = f"receipts.{CUSTODIAN}.{SCHEME}.{EVENT}"
         unacknowledged = ConsumerConfig(ack_policy=AckPolicy.NONE)
-        subscription = await self._js.pull_subscribe(subject, stream="RECEIPTS", config=unacknowledged)
+        subscription = await self.js.pull_subscribe(subject, stream="RECEIPTS", config=unacknowledged)
         counted: Counter[tuple[str, str]] = Counter()
         while pending := (await subscription.consumer_info()).num_pending:
             for message in await subscription.fetch(min(500, pending), timeout=10):
@@ -165,7 +188,7 @@ class Workload:
 
     async def _ingress_is_there(self) -> bool:
         try:
-            await self._js.stream_info(ingress_stream(CUSTODIAN))
+            await self.js.stream_info(ingress_stream(CUSTODIAN))
         except NotFoundError:
             return False
         return True
@@ -181,6 +204,21 @@ class Workload:
         waiting = self._waiting.pop(json.loads(message.data)["data"]["event_id"], None)
         if waiting is not None:
             waiting.set_result(None)
+
+
+@contextlib.asynccontextmanager
+async def at_work(stack: Stack) -> AsyncIterator[Workload]:
+    """A workload with an open fund on a stack that is ready."""
+    tokens = await make_tokens(stack.database_url("gateway"), SCHEME, {READER, FINANCE, CUSTODIAN})
+    async with contextlib.AsyncExitStack() as resources:
+        http = HttpDoor(stack.api_url, SCHEME, tokens)
+        resources.push_async_callback(http.close)
+        claim, sign = signing_in(Path(stack.nats_credentials).read_text)
+        client = await nats.connect(stack.nats_url.split(","), user_jwt_cb=claim, signature_cb=sign)
+        resources.push_async_callback(client.close)
+        workload = Workload(stack, http, client)
+        await workload.prepare()
+        yield workload
 
 
 def _income(event_id: str) -> bytes:
