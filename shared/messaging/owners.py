@@ -9,6 +9,7 @@ import base64
 import json
 import logging
 import math
+import secrets
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,6 +25,8 @@ PARTITIONS = 16
 FIRST_KEY = 7100
 LOOK_SECONDS = 0.5
 ANSWER_SECONDS = 20.0
+STILL_SECONDS = 2.0
+_HANDED, _AT_WORK = "handed", "at_work"
 Serve = Callable[[dict[str, Any]], Awaitable[Any]]
 
 
@@ -44,6 +47,7 @@ class Owners:
         self._name = f"riskpool-{service}-owner"
         self._owned: dict[int, Subscription] = {}
         self._at_work: set[asyncio.Task[None]] = set()
+        self._handed: set[str] = set()
 
     def own(self, scheme: str) -> bool:
         """Whether this replica writes a scheme."""
@@ -56,12 +60,24 @@ class Owners:
 
     async def hand_over(self, scheme: str, request: dict[str, Any]) -> Any:
         """Let the owner of a scheme do it; NoOwner when there is none, or it went away meanwhile."""
-        body = json.dumps(request).encode()
+        subject, identifier = self._subject(partition_of(scheme)), secrets.token_hex(8)
+        body = json.dumps({**request, _HANDED: identifier}).encode()
+        asking = asyncio.create_task(self._client.request(subject, body, timeout=ANSWER_SECONDS))
         try:
-            reply = await self._client.request(self._subject(partition_of(scheme)), body, timeout=ANSWER_SECONDS)
+            while not (await asyncio.wait((asking,), timeout=STILL_SECONDS))[0]:
+                await self._still_at_work(subject, identifier, asking)
+            return json.loads(asking.result().data)
         except (nats.errors.Error, TimeoutError) as error:
             raise NoOwner from error
-        return json.loads(reply.data)
+        finally:
+            asking.cancel()
+
+    async def _still_at_work(self, subject: str, identifier: str, asking: "asyncio.Task[Msg]") -> None:
+        """NoOwner when who was asked has died, or hangs: whoever owns the partition now knows nothing of it."""
+        asked = json.dumps({_AT_WORK: identifier}).encode()
+        told = await self._client.request(subject, asked, timeout=STILL_SECONDS)
+        if not json.loads(told.data) and not (await asyncio.wait((asking,), timeout=0.1))[0]:
+            raise NoOwner
 
     def _subject(self, partition: int) -> str:
         return f"owners.{self._service}.{partition}"
@@ -117,10 +133,18 @@ class Owners:
         task.add_done_callback(self._at_work.discard)
 
     async def _answer(self, message: Msg) -> None:
+        request = json.loads(message.data)
+        identifier = request.pop(_HANDED, "")
         try:
-            await message.respond(json.dumps(await self._serve(json.loads(message.data)), default=str).encode())
+            if _AT_WORK in request:
+                await message.respond(json.dumps(request[_AT_WORK] in self._handed).encode())
+                return
+            self._handed.add(identifier)
+            await message.respond(json.dumps(await self._serve(request), default=str).encode())
         except Exception as error:
             log.warning("handed over, not answered", extra={"error": repr(error)[:300]})
+        finally:
+            self._handed.discard(identifier)
 
 
 def packed(raw: Msg) -> list[Any]:

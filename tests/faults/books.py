@@ -122,5 +122,7 @@ def _without_ids(value: Any) -> Any:
     if isinstance(value, dict):
         # What cannot be read has no business date: its receipt tells the time of the day.
         left_out = MADE_ANEW | {"at"} if value.get("outcome") == "unreadable" else MADE_ANEW
-        return {key: _without_ids(item) for key, item in value.items() if key not in left_out}
+        kept = {key: _without_ids(item) for key, item in value.items() if key not in left_out}
+        # A department's flag names its enterprises in the order in which their payouts were heard of.
+        return {**kept, "enterprises": sorted(kept["enterprises"])} if "enterprises" in kept else kept
     return [_without_ids(item) for item in value] if isinstance(value, list) else value

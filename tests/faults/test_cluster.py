@@ -46,7 +46,8 @@ async def test_a_year_in_which_nodes_and_replicas_die_and_nodes_forget_comes_to_
     running: World, calm: Year, stormy: Year
 ) -> None:
     assert calm.business.accepted["TransferSettled"] and calm.business.accepted["RecoveryCollected"]
-    assert differences(decided(calm.books), decided(stormy.books)) == []
+    found = differences(decided(calm.books), decided(stormy.books))
+    assert not found, "\n".join(found)
     assert await faults_in_receipts(running.stack, "stormy", stormy.mischief.sent) == []
     assert await parked(running.stack, "stormy") == await parked(running.stack, "calm")
     assert await unfinished(running.stack) == []

@@ -22,8 +22,10 @@ class Replica:
         self.name = name
         self.owners = Owners(dsn, "pool", client, self.serve)
         self.task = asyncio.create_task(self.owners.run())
+        self.seconds = 0.0
 
     async def serve(self, request: dict[str, Any]) -> Any:
+        await asyncio.sleep(self.seconds)
         return [self.name, request["question"]]
 
     async def end(self) -> None:
@@ -85,6 +87,29 @@ async def test_what_belongs_to_another_is_handed_over_to_it(replicas: Replicas) 
         assert one.owners.own(scheme) != two.owners.own(scheme)
         asker, owner = (two, "one") if one.owners.own(scheme) else (one, "two")
         assert await asker.owners.hand_over(scheme, {"question": scheme}) == [owner, scheme]
+
+
+async def test_nobody_waits_for_an_owner_that_dies_with_the_work_in_hand(replicas: Replicas) -> None:
+    one, two = await replicas.start("one"), await replicas.start("two")
+    await replicas.until(PARTITIONS // 2, PARTITIONS // 2)
+    scheme = next(scheme for scheme in SCHEMES if one.owners.own(scheme))
+    one.seconds = 60.0
+    asked = asyncio.create_task(two.owners.hand_over(scheme, {"question": "?"}))
+    await asyncio.sleep(0.2)
+    await replicas.clients[0].close()
+    await one.end()
+    begun = time.monotonic()
+    with pytest.raises(NoOwner):
+        await asked
+    assert time.monotonic() - begun < TAKEOVER_SECONDS * 2
+
+
+async def test_an_owner_that_takes_its_time_is_waited_for(replicas: Replicas) -> None:
+    one, two = await replicas.start("one"), await replicas.start("two")
+    await replicas.until(PARTITIONS // 2, PARTITIONS // 2)
+    scheme = next(scheme for scheme in SCHEMES if one.owners.own(scheme))
+    one.seconds = 5.0
+    assert await two.owners.hand_over(scheme, {"question": "?"}) == ["one", "?"]
 
 
 async def test_nobody_answers_for_what_nobody_owns(replicas: Replicas) -> None:
