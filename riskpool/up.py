@@ -109,7 +109,7 @@ class Up:
             ("console", f"{stack.api_url}/"),
             *self._how_to_sign_in(),
             ("API and its pages", f"{stack.api_url}/docs"),
-            ("metrics", f"{stack.api_url}/metrics"),
+            ("metrics", f"/metrics of every service, with the token in {stack.place.metrics_token()}"),
             ("NATS", f"{stack.nats_url}   (monitor {stack.nats.monitor_url})"),
             ("logs", str(stack.place.logs)),
             ("data", str(stack.place.directory)),
