@@ -24,6 +24,7 @@ COMMANDS = {
     "restore": "riskpool.backups.command:restore",
     "books": "riskpool.books.command:command",
     "import-history": "riskpool.history.command:command",
+    "exporter": "riskpool.exporter:exporter",
     "docs": "riskpool.documents:command",
     "bench": "riskpool.bench.command:bench",
 }
