@@ -26,6 +26,7 @@ COMMANDS = {
     "import-history": "riskpool.history.command:command",
     "exporter": "riskpool.exporter:exporter",
     "docs": "riskpool.documents:command",
+    "dashboards": "riskpool.dashboards.command:command",
     "bench": "riskpool.bench.command:bench",
 }
 
