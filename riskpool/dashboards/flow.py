@@ -58,13 +58,11 @@ FLOW = Dashboard(
                        _quantile(0.99, "riskpool_command_seconds", "service")), unit="s", width=12,
                       may_be_empty="nobody gave a command"),
                 Panel("Commands that failed, a second",
-                      (Query(f'sum by (service, name) (rate(riskpool_messages_total{{kind="command", '
-                             f'outcome=~"5..", service=~"$service"}}[{RATE}]))', "{{service}} {{name}}"),),
-                      unit="mps", width=12, may_be_empty="no command failed"),
+                      (Query(f"sum by (service) (rate(riskpool_commands_failed_total{OF}[{RATE}]))", "{{service}}"),),
+                      unit="mps", width=12),
                 Panel("Delivered again, a second",
                       (Query(f"sum by (service, stream) (rate(riskpool_redelivered_messages_total{OF}[{RATE}]))",
-                             "{{service}} {{stream}}"),), unit="mps", width=12,
-                      may_be_empty="nothing was delivered again"),
+                             "{{service}} {{stream}}"),), unit="mps", width=12),
             ),
         ),
         (

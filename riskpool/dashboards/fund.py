@@ -84,11 +84,7 @@ FUND = Dashboard(
                     (Query(f"max by (scheme, kind) (riskpool_waiting_items{OF})", "{{scheme}} {{kind}}"),), "table",
                     width=12, may_be_empty="nothing waits for anybody",
                 ),
-                Panel(
-                    "超期待办 Work past its last day",
-                    (Query(f"max by (scheme, kind) (riskpool_waiting_late_items{OF})", "{{scheme}} {{kind}}"),),
-                    "table", width=12, may_be_empty="nothing is late",
-                ),
+                Panel("逾期未划回 Remittances overdue", (_fund("remittances_overdue"),), unit=YUAN, width=12),
             ),
         ),
     ),

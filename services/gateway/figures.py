@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.business_days import newest_day
-from services.gateway.projections.tables import disbursements, loans, waiting
+from services.gateway.projections.tables import disbursements, loans, recoveries, waiting
 from services.gateway.queries import fund_history, pool
 from services.gateway.queries.obligations import obligation_list
 from services.gateway.reads import reads_of
@@ -82,7 +82,7 @@ class _Scheme:
     claims: Mapping[str, int]
     transfers: Mapping[str, int]
     waiting: Mapping[str, int]
-    late: Mapping[str, int]
+    remittances_overdue_fen: int
     overdue: Mapping[str, int]
     difference_fen: int
     oldest_claim_days: int
@@ -94,7 +94,7 @@ async def _scheme(connection: AsyncConnection, scheme: Scheme, day: date) -> _Sc
     duties = await obligation_list(connection, scheme, day)
     compared = await fund_history.statements(connection, scheme.id, 1)
     newest = compared[0].data if compared else {"statement": "0.00", "ledger": "0.00"}
-    late = waiting.c.due_on < day
+    late = select(func.coalesce(func.sum(recoveries.c.overdue_fen), 0)).where(recoveries.c.scheme == scheme.id)
     claims = select(func.min(waiting.c.since)).where(waiting.c.scheme == scheme.id, waiting.c.kind == "claim")
     oldest: date | None = (await connection.execute(claims)).scalar_one()
     return _Scheme(
@@ -106,7 +106,7 @@ async def _scheme(connection: AsyncConnection, scheme: Scheme, day: date) -> _Sc
             TRANSFERS, await _numbers(connection, disbursements.c.status, disbursements.c.scheme == scheme.id)
         ),
         waiting=await _numbers(connection, waiting.c.kind, waiting.c.scheme == scheme.id),
-        late=await _numbers(connection, waiting.c.kind, waiting.c.scheme == scheme.id, late),
+        remittances_overdue_fen=int((await connection.execute(late)).scalar_one()),
         overdue=_from_zero((one.kind for one in duties), Counter(one.kind for one in duties if one.state == "overdue")),
         difference_fen=parse_yuan(newest["statement"]) - parse_yuan(newest["ledger"]),
         oldest_claim_days=(day - oldest).days if oldest else 0,
@@ -144,6 +144,10 @@ _NUMBERS: tuple[tuple[str, str, Callable[[_Scheme], int]], ...] = (
         "riskpool_fund_reconciliation_difference_fen", "The custodian's newest statement - the ledger of that day",
         lambda one: one.difference_fen,
     ),
+    (
+        "riskpool_fund_remittances_overdue_fen", "Recovered shares of the fund not remitted in time",
+        lambda one: one.remittances_overdue_fen,
+    ),
     ("riskpool_oldest_claim_days", "Since when a claim waits for an opinion", lambda one: one.oldest_claim_days),
     (
         "riskpool_business_day_timestamp_seconds", "The newest business day announced, as its midnight in UTC",
@@ -155,6 +159,5 @@ _GROUPS: tuple[tuple[str, str, str, Callable[[_Scheme], Mapping[str, int]]], ...
     ("riskpool_claims", "Loans with a claim, by how far it came", "status", lambda one: one.claims),
     ("riskpool_transfers", "Disbursements, by what the custodian said of them", "status", lambda one: one.transfers),
     ("riskpool_waiting_items", "What waits for an organisation, by kind", "kind", lambda one: one.waiting),
-    ("riskpool_waiting_late_items", "What waits past its last day, by kind", "kind", lambda one: one.late),
     ("riskpool_obligations_overdue", "Duties of a period that nobody did in time", "kind", lambda one: one.overdue),
 )

@@ -29,7 +29,7 @@ from shared.messaging.receipts import Outcome, Receipt, announce_receipt
 from shared.messaging.tables import receipts
 from shared.messaging.unit_of_work import Institution, Transaction, UnitOfWork
 from shared.messaging.writer import Work
-from shared.observability.figures import COMMAND_SECONDS, count
+from shared.observability.figures import COMMAND_SECONDS, COMMANDS_FAILED, count
 from shared.scheme.refusals import explain
 
 if TYPE_CHECKING:
@@ -172,6 +172,8 @@ class Dispatch:
         asked = subject.rsplit(".", 1)[1]
         name = asked if asked in COMMANDS else "unknown"
         COMMAND_SECONDS.labels(name).observe(time.monotonic() - began)
+        if answer["status"] >= 500:
+            COMMANDS_FAILED.inc()
         count("command", Counter({(name, str(answer["status"])): 1}))
         return json.dumps(answer, default=str).encode()
 

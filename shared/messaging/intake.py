@@ -108,8 +108,7 @@ class Intake:
         began = time.monotonic()
         batch = [self.read_one(raw) for raw in raws]
         again = sum(raw.metadata.num_delivered > 1 for raw in raws)
-        if again:
-            REDELIVERED.labels(raws[0].metadata.stream).inc(again)
+        REDELIVERED.labels(raws[0].metadata.stream).inc(again)
         try:
             errors = await (self._by_writer(batch) if self.writer else self.decide_in_transaction(batch))
             for one, error in zip(batch, errors, strict=True):

@@ -29,6 +29,9 @@ COMMAND_SECONDS = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+COMMANDS_FAILED = Counter(
+    "riskpool_commands_failed_total", "Commands answered with 5xx: a failure of ours, not a refusal", registry=REGISTRY
+)
 REDELIVERED = Counter(
     "riskpool_redelivered_messages_total",
     "Messages that the bus delivered again: not acknowledged in time, or given back",

@@ -36,7 +36,7 @@ steps:
   - {{on: 2026-07-02, by: bank-b, do: LoanRepaid, with: {{loan_no: L-2, principal: "1.00"}}, refused: permission}}
   - {{on: 2026-07-03, by: custodian, do: StatementIssued, with: {{as_of: 2026-07-02, balance: "28800000.00"}}}}
 """
-SPEAKERS = {"drc", "finance", "government", "scitech", "bank-a", "bank-b", "custodian", "operator"}
+SPEAKERS = {"drc", "finance", "government", "scitech", "bank-a", "bank-b", "bank-c", "custodian", "operator"}
 
 
 def binary(*names: str) -> str:
@@ -112,7 +112,7 @@ class House:
 def configuration(house: House, directory: Path, alertmanager: str = "", rules: str = "") -> Path:
     """The shipped configuration of Prometheus, only faster, and at the addresses of a house."""
     told = yaml.safe_load((ROOT / "ops" / "prometheus" / "prometheus.yml").read_text())
-    told["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    told["global"] = {"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "1s"}
     told["rule_files"] = [rules] if rules else []
     told["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [alertmanager] if alertmanager else []}]
     for job in told["scrape_configs"]:

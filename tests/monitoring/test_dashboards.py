@@ -25,7 +25,7 @@ def prometheus(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     running = Prometheus(directory, configuration(house, directory))
     try:
         running.until_scraped(6)
-        time.sleep(3)  # a rate needs two points
+        time.sleep(7)  # a rate needs two points
         yield running
     finally:
         running.stop()
