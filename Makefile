@@ -34,6 +34,7 @@ check: .venv/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/riskpool docs --check
+	$(BIN)/riskpool dashboards --check
 
 # New versions: edit requirements/*.in, then `make lock`. Add UPGRADE=--upgrade to move everything forward.
 lock: .venv/dev.stamp

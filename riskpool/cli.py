@@ -24,7 +24,9 @@ COMMANDS = {
     "restore": "riskpool.backups.command:restore",
     "books": "riskpool.books.command:command",
     "import-history": "riskpool.history.command:command",
+    "exporter": "riskpool.exporter:exporter",
     "docs": "riskpool.documents:command",
+    "dashboards": "riskpool.dashboards.command:command",
     "bench": "riskpool.bench.command:bench",
     "load": "riskpool.bench.load:load",
 }

@@ -80,6 +80,16 @@ class Place:
             fresh.replace(file)
         return file
 
+    def metrics_token(self) -> Path:
+        """The file of the token that /metrics asks for, made once."""
+        file = self.directory / "metrics-token"
+        if not file.exists():
+            fresh = file.with_name(file.name + ".new")
+            with os.fdopen(open_private(fresh), "w", encoding="ascii") as stream:
+                stream.write(secrets.token_urlsafe(32))
+            fresh.replace(file)
+        return file
+
     def choose_ports(self, names: Iterable[str], wanted: Mapping[str, int]) -> dict[str, int]:
         """The wanted ports, which must be free, and for the rest those of the last time, or any that are free."""
         for name, port in wanted.items():

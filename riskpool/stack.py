@@ -208,6 +208,7 @@ class Stack:
             "RISKPOOL_CLOCK": self.clock,
             "RISKPOOL_DATA": str(self.place.directory),
             "RISKPOOL_DOCUMENTS": str(self.place.directory / "documents"),
+            "RISKPOOL_METRICS_TOKEN": str(self.place.metrics_token()),
             "RISKPOOL_CLAMD": os.environ.get("RISKPOOL_CLAMD", ""),
             "RISKPOOL_LOG_LEVEL": os.environ.get("RISKPOOL_LOG_LEVEL", "INFO"),
         }
@@ -255,6 +256,7 @@ class Stack:
             "nats_replicas": self.layout.nodes,
             "nats_credentials": self.nats_credentials,
             "nats_keys": str(self.keys.operator.parent),
+            "metrics_token": str(self.place.metrics_token()),
             "nats_monitor_url": self.nodes[0].monitor_url,
             "services": {name: f"http://127.0.0.1:{self.ports[name]}" for name in self.layout.services},
             "databases": {name: self.database_url(name) for name in SERVICES},

@@ -110,7 +110,7 @@ class Up:
             *(("console", f"http://127.0.0.1:{stack.ports[name]}/") for name in stack.layout.of("gateway")),
             *self._how_to_sign_in(),
             ("API and its pages", f"{stack.api_url}/docs"),
-            ("metrics", f"{stack.api_url}/metrics"),
+            ("metrics", f"/metrics of every service, with the token in {stack.place.metrics_token()}"),
             *(("NATS", f"{node.url}   (monitor {node.monitor_url})") for node in stack.nodes),
             ("logs", str(stack.place.logs)),
             ("data", str(stack.place.directory)),

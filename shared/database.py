@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from shared.messaging.tables import APPEND_ONLY, STALE
 
 ROOT = Path(__file__).parent.parent
+POOL_SIZE, MAX_OVERFLOW = 6, 4
 
 
 def engine_from_environment() -> AsyncEngine:
@@ -20,7 +21,7 @@ def engine_from_environment() -> AsyncEngine:
     url = os.environ.get("RISKPOOL_DATABASE_URL")
     if not url:
         raise ValueError("RISKPOOL_DATABASE_URL is not set: postgresql+asyncpg://role:password@host:port/database")
-    return create_async_engine(url, pool_size=6, max_overflow=4, pool_pre_ping=True, pool_timeout=10)
+    return create_async_engine(url, pool_size=POOL_SIZE, max_overflow=MAX_OVERFLOW, pool_pre_ping=True, pool_timeout=10)
 
 
 def is_outage(error: BaseException) -> bool:

@@ -4,6 +4,8 @@ from functools import cache
 
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from shared.database import MAX_OVERFLOW, POOL_SIZE
+
 _READ_ONLY = {"server_settings": {"default_transaction_read_only": "on", "jit": "off"}}
 
 
@@ -13,8 +15,8 @@ def reads_of(engine: AsyncEngine) -> AsyncEngine:
     return create_async_engine(
         engine.url,
         isolation_level="AUTOCOMMIT",
-        pool_size=6,
-        max_overflow=4,
+        pool_size=POOL_SIZE,
+        max_overflow=MAX_OVERFLOW,
         pool_timeout=10,
         pool_pre_ping=True,
         pool_use_lifo=True,

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.clock import SHANGHAI
 from shared.contracts.base import OrganisationKind, PartnerEvent, made
-from shared.contracts.registry import PARTNER_EVENTS
+from shared.contracts.registry import COMMANDS, PARTNER_EVENTS
 from shared.contracts.review import AgreementSigned
 from shared.database import is_outage
 from shared.decisions import Decision, Refusal
@@ -27,7 +29,7 @@ from shared.messaging.receipts import Outcome, Receipt, announce_receipt
 from shared.messaging.tables import receipts
 from shared.messaging.unit_of_work import Institution, Transaction, UnitOfWork
 from shared.messaging.writer import Work
-from shared.observability import MESSAGES, SECONDS, counted
+from shared.observability.figures import COMMAND_SECONDS, COMMANDS_FAILED, count
 from shared.scheme.refusals import explain
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class Dispatch:
 
     # -- events --------------------------------------------------------------------------------------------------
 
-    async def event(self, transaction: Transaction, one: Incoming) -> None:
+    async def event(self, transaction: Transaction, one: Incoming) -> str:
         """One of our services' events: its handler, and what every service keeps of agreements."""
         assert one.envelope is not None and one.message is not None
         if isinstance(one.message, AgreementSigned):
@@ -57,7 +59,7 @@ class Dispatch:
             sender = one.source.rsplit("/", 1)[1]
             unit = self._unit(transaction, one.envelope, one.scheme, one.envelope.time, sender, "service")
             await unit.record((await handler(unit, one.message)).events)
-        counted("event", one.name, "taken").inc()
+        return "taken"
 
     def taken(self, one: Incoming) -> None:
         """Something was taken and committed: an institution that is new has its events taken from now on."""
@@ -75,10 +77,10 @@ class Dispatch:
             return replace(one, error=f"unknown scheme {one.scheme!r}")
         return one
 
-    async def partner_event(self, transaction: Transaction, one: Incoming) -> None:
+    async def partner_event(self, transaction: Transaction, one: Incoming) -> str:
         """A partner's event: decided by its handler, answered by exactly one receipt."""
         if not self._is_ours(one.name):
-            return
+            return ""
         assert one.envelope is not None and one.stored is not None and isinstance(one.message, PartnerEvent)
         moment = self.service.clock.business_time(one.envelope.time, one.stored)
         unit = self._unit(transaction, one.envelope, one.scheme, moment, one.institution, "")
@@ -86,10 +88,10 @@ class Dispatch:
         await unit.record(decision.events)
         if isinstance(decision, Refusal):
             figures = {**decision.figures, "reason": decision.reason}
-            self._answer(transaction, one, "refused", decision.rule, figures, unit.now)
-        else:
-            note = str(decision.result.get("note", "")) or None
-            self._answer(transaction, one, "duplicate" if decision.duplicate else "accepted", None, {}, unit.now, note)
+            return self._answer(transaction, one, "refused", decision.rule, figures, unit.now)
+        note = str(decision.result.get("note", "")) or None
+        outcome: Outcome = "duplicate" if decision.duplicate else "accepted"
+        return self._answer(transaction, one, outcome, None, {}, unit.now, note)
 
     async def _decide_partner_event(self, unit: UnitOfWork, one: Incoming, message: PartnerEvent) -> Decision:
         assert one.envelope is not None
@@ -109,10 +111,11 @@ class Dispatch:
         owner = PARTNER_EVENTS[name].owner if name in PARTNER_EVENTS else "review"
         return owner == self.service.name
 
-    async def unreadable(self, transaction: Transaction, one: Incoming) -> None:
+    async def unreadable(self, transaction: Transaction, one: Incoming) -> str:
         """The receipt of a partner event that was parked."""
-        if self._is_ours(one.name):
-            self._answer(transaction, one, "unreadable", None, {"problem": one.error or "it could not be handled"})
+        if not self._is_ours(one.name):
+            return ""
+        return self._answer(transaction, one, "unreadable", None, {"problem": one.error or "it could not be handled"})
 
     def _answer(
         self,
@@ -123,7 +126,7 @@ class Dispatch:
         figures: dict[str, str],
         at: datetime | None = None,
         note: str | None = None,
-    ) -> None:
+    ) -> Outcome:
         detail = note
         if outcome == "refused" and rule:
             detail = explain(rule, figures.pop("reason", ""), figures, "zh", self.service.schemes[one.scheme])
@@ -133,7 +136,7 @@ class Dispatch:
         told = detail and printable(detail, 1000)
         receipt = made(Receipt, event_id=one.id, outcome=outcome, rule=rule, detail=told, at=moment)
         announce_receipt(transaction, one.institution, one.scheme or "none", one.name or "none", receipt)
-        counted("partner", one.name if one.name in PARTNER_EVENTS else "unknown", outcome).inc()
+        return outcome
 
     # -- receipts, for the gateway ---------------------------------------------------------------------------------
 
@@ -146,27 +149,32 @@ class Dispatch:
             return Incoming(raw, raw.subject, str(raw.metadata.sequence.stream), scheme, name, error=describe(error))
         return Incoming(raw, raw.subject, envelope.id, scheme, name, envelope, institution=institution)
 
-    async def receipt(self, transaction: Transaction, one: Incoming) -> None:
+    async def receipt(self, transaction: Transaction, one: Incoming) -> str:
         """Keep a receipt where it can be asked for."""
         assert one.envelope is not None
         receipt = Receipt.model_validate_json(json.dumps(one.envelope.data))
         row = {**receipt.model_dump(), "scheme": one.scheme, "institution": one.institution, "event_name": one.name}
         await transaction.connection.execute(insert(receipts).values(row).on_conflict_do_nothing())
+        return "taken"
 
     # -- commands --------------------------------------------------------------------------------------------------
 
     async def command(self, body: bytes, subject: str) -> bytes:
         """Carry out a command and answer; a failure of ours is said, not swallowed."""
-        with SECONDS.labels("command").time():
-            try:
-                answer = await self._carry_out(Envelope.model_validate_json(body))
-            except ValidationError as error:
-                answer = _told("malformed", "", {"problem": describe(error)})
-            except Exception as error:
-                log.error("command failed", exc_info=error, extra={"subject": subject})
-                answer = _told("unavailable" if is_outage(error) else "internal", "", {})
-        name = subject.rsplit(".", 1)[1]
-        MESSAGES.labels("command", name if answer["status"] != 422 else "malformed", str(answer["status"])).inc()
+        began = time.monotonic()
+        try:
+            answer = await self._carry_out(Envelope.model_validate_json(body))
+        except ValidationError as error:
+            answer = _told("malformed", "", {"problem": describe(error)})
+        except Exception as error:
+            log.error("command failed", exc_info=error, extra={"subject": subject})
+            answer = _told("unavailable" if is_outage(error) else "internal", "", {})
+        asked = subject.rsplit(".", 1)[1]
+        name = asked if asked in COMMANDS else "unknown"
+        COMMAND_SECONDS.labels(name).observe(time.monotonic() - began)
+        if answer["status"] >= 500:
+            COMMANDS_FAILED.inc()
+        count("command", Counter({(name, str(answer["status"])): 1}))
         return json.dumps(answer, default=str).encode()
 
     async def _carry_out(self, envelope: Envelope) -> Answer:

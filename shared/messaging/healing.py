@@ -45,14 +45,18 @@ async def lost_decisions(engine: AsyncEngine, js: JetStreamContext, service: str
     )
 
 
-async def note_taken(engine: AsyncEngine, js: JetStreamContext, consumer: Consumer) -> None:
-    """Keep how far the bus says that this database has taken a stream; an ack is sent after the commit."""
+async def note_taken(engine: AsyncEngine, js: JetStreamContext, consumer: Consumer) -> int:
+    """Keep how far the bus says that this database has taken a stream; an ack is sent after the commit.
+
+    How many messages it has not yet taken.
+    """
     info = await js.consumer_info(consumer.stream, consumer.durable)
     taken = info.ack_floor.stream_seq if info.ack_floor else 0
     row = {"stream": consumer.stream, "consumer_made": info.created.isoformat(), "stream_seq": taken}
     write = insert(taken_streams).values(row)
     async with engine.begin() as connection:
         await connection.execute(write.on_conflict_do_update(index_elements=["stream"], set_=row))
+    return (info.num_pending or 0) + (info.num_ack_pending or 0)
 
 
 async def read_again_what_is_missing(

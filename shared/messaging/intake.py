@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import random
+import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,21 +23,21 @@ from shared.messaging.owners import NoOwner, Owners, packed, partition_of
 from shared.messaging.tables import attempts, inbox, parked
 from shared.messaging.unit_of_work import NotYet, Transaction, lock
 from shared.messaging.writer import Work, Writer
-from shared.observability import MESSAGES, PARKED
+from shared.observability.figures import HANDLING, REDELIVERED, count
 
 log = logging.getLogger("riskpool.intake")
 MAX_ATTEMPTS = 6
 MAX_WAITS = 60
 BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 
-Handle = Callable[[Transaction, Incoming], Awaitable[None]]
+Handle = Callable[[Transaction, Incoming], Awaitable[str]]
 InTurn = Callable[[AsyncConnection, Sequence[Incoming]], Awaitable[Sequence[Incoming]]]
 Read = Callable[[Msg], Incoming]
 
 
 @dataclass
 class Intake:
-    """Takes batches for one durable consumer; ``handle`` does one message.
+    """Takes batches for one durable consumer; ``handle`` does one message and says its outcome, empty when none.
 
     With a ``writer`` messages are decided and written by it, or by the writer of the replica that ``owners`` names;
     without one each batch is a transaction of its own, whose state ``begin`` opens, for handlers that write tables of
@@ -60,6 +62,9 @@ class Intake:
     async def take(self, raws: Sequence[Msg]) -> None:
         """Handle a batch: ack after commit; on an outage give everything back, slowly; lose nothing."""
         batch = [self.read_one(raw) for raw in raws]
+        if raws:
+            again = sum(raw.metadata.num_delivered > 1 for raw in raws)
+            REDELIVERED.labels(raws[0].metadata.stream).inc(again)
         if self.in_turn is None:
             await self._take(batch)
             return
@@ -68,6 +73,7 @@ class Intake:
         self.held.later(self.take)
 
     async def _take(self, batch: Sequence[Incoming]) -> None:
+        began = time.monotonic()
         try:
             errors = await (self._by_writer(batch) if self.writer else self.decide_in_transaction(batch))
             for one, error in zip(batch, errors, strict=True):
@@ -80,6 +86,7 @@ class Intake:
                     self.held.hold(one)
                 else:
                     await self._failed(one, error)
+            HANDLING.labels(self.kind).observe(time.monotonic() - began)
         except Exception as error:
             log.warning(
                 "given back", extra={"consumer": self.consumer, "count": len(batch), "error": repr(error)[:300]}
@@ -114,7 +121,13 @@ class Intake:
         assert self.writer is not None
         works = [self._work(one) for one in batch]
         await self.writer.do(works)
+        pairs = zip(batch, works, strict=True)
+        self._count((one, "repeated" if work.repeated else work.result) for one, work in pairs if not work.error)
         return [self._outcome(one, work) for one, work in zip(batch, works, strict=True)]
+
+    def _count(self, done: Iterable[tuple[Incoming, str]]) -> None:
+        """Count what is committed, once a batch."""
+        count(self.kind, Counter((one.label, outcome) for one, outcome in done if outcome))
 
     async def _hand_over(self, part: Sequence[Incoming]) -> list[Exception | None]:
         assert self.owners is not None
@@ -125,19 +138,17 @@ class Intake:
             return await self.decide(part)
 
     def _work(self, one: Incoming) -> Work:
-        async def run(transaction: Transaction) -> None:
+        async def run(transaction: Transaction) -> str:
             if one.error:
                 raise Unreadable(one.error)
-            await self.handle(transaction, one)
+            return await self.handle(transaction, one)
 
         return Work(one.scheme, (self.consumer, one.source, one.id), one.body_sha256, run, one.message)
 
     def _outcome(self, one: Incoming, work: Work) -> Exception | None:
-        if work.error is None and work.repeated is not None:
-            MESSAGES.labels(self.kind, one.label, "repeated").inc()
-            if one.institution and work.repeated.sha256 != one.body_sha256:
-                return MismatchedBody(f"event id {one.id!r} was used before with another body")
-        return work.error
+        if work.error or not work.repeated or not one.institution or work.repeated.sha256 == one.body_sha256:
+            return work.error
+        return MismatchedBody(f"event id {one.id!r} was used before with another body")
 
     async def decide_in_transaction(self, batch: Sequence[Incoming]) -> list[Exception | None]:
         """Handle a batch in one transaction, or one by one when that fails; what became of each."""
@@ -161,10 +172,10 @@ class Intake:
         if isinstance(error, NotYet) and self._still_waits(one):
             await self._give_back(one, self.waits[one.source, one.id] // 4)
             return
-        count = MAX_ATTEMPTS if isinstance(error, Unreadable | MismatchedBody | NotYet) else await self._count(one)
-        if count < MAX_ATTEMPTS:
+        tries = MAX_ATTEMPTS if isinstance(error, Unreadable | MismatchedBody | NotYet) else await self._tries(one)
+        if tries < MAX_ATTEMPTS:
             log.warning("failed, will be tried again", exc_info=error, extra={"consumer": self.consumer, "id": one.id})
-            await self._give_back(one, count)
+            await self._give_back(one, tries)
             return
         await self._park(one, error)
         await one.raw.ack()
@@ -174,19 +185,23 @@ class Intake:
         return count < MAX_WAITS
 
     async def _transaction(self, batch: Sequence[Incoming]) -> list[Exception | None]:
+        done: list[tuple[Incoming, str]] = []
         async with self.engine.begin() as connection:
             transaction = self.begin(connection)
             transaction.heads |= await lock(connection, {one.scheme for one in batch if one.scheme})
             ready = await self.in_turn(connection, batch) if self.in_turn else batch
-            for one in await self._fresh(connection, ready) if ready else ():
+            for one in await self._fresh(connection, ready, done) if ready else ():
                 if one.error:
                     raise Unreadable(one.error)
-                await self.handle(transaction, one)
+                done.append((one, await self.handle(transaction, one)))
             await transaction.flush()
+        self._count(done)
         taken = set(map(id, ready))
         return [None if id(one) in taken else OutOfTurn() for one in batch]
 
-    async def _fresh(self, connection: AsyncConnection, batch: Sequence[Incoming]) -> list[Incoming]:
+    async def _fresh(
+        self, connection: AsyncConnection, batch: Sequence[Incoming], done: list[tuple[Incoming, str]]
+    ) -> list[Incoming]:
         """The messages not taken before, each once; an id taken before with another body is an error."""
         rows = {(one.source, one.id): one.body_sha256 for one in reversed(batch)}
         values = [
@@ -202,7 +217,7 @@ class Intake:
                 new.discard(place)
                 fresh.append(one)
                 continue
-            MESSAGES.labels(self.kind, one.label, "repeated").inc()
+            done.append((one, "repeated"))
             if one.institution and await self._body_of(connection, one) != one.body_sha256:
                 raise MismatchedBody(f"event id {one.id!r} was used before with another body")
         return fresh
@@ -213,7 +228,7 @@ class Intake:
         )
         return bytes((await connection.execute(query)).scalar_one())
 
-    async def _count(self, one: Incoming) -> int:
+    async def _tries(self, one: Incoming) -> int:
         async with self.engine.begin() as connection:
             write = insert(attempts).values(consumer=self.consumer, source=one.source, message_id=one.id, count=1)
             more = write.on_conflict_do_update(
@@ -255,8 +270,7 @@ class Intake:
                     transaction = self.begin(connection)
                     await self.answer_unreadable(transaction, one)
                     await transaction.flush()
-        PARKED.inc()
-        MESSAGES.labels(self.kind, one.label, "parked").inc()
+        self._count([(one, "parked")])
         log.error(
             "parked", extra={"consumer": self.consumer, "id": one.id, "subject": row["subject"], "error": row["error"]}
         )

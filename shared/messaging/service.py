@@ -11,13 +11,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import func, select, text
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from shared.aggregates import Aggregate
 from shared.clock import Clock
@@ -31,6 +28,7 @@ from shared.messaging.bus import Bus, connect
 from shared.messaging.dispatch import Dispatch
 from shared.messaging.envelope import Envelope
 from shared.messaging.healing import lost_decisions, note_taken, read_again_what_is_missing
+from shared.messaging.health import Health
 from shared.messaging.instances import SUBJECT as INSTANCES
 from shared.messaging.instances import Instance, own_name, version
 from shared.messaging.intake import Intake, InTurn, telling
@@ -42,7 +40,8 @@ from shared.messaging.reading import read_event
 from shared.messaging.relay import Relay
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS, Rows, Transaction, UnitOfWork, lock
 from shared.messaging.writer import Writer
-from shared.observability import OUTBOX, PARKED, REGISTRY, log_as_json
+from shared.observability.figures import LAG
+from shared.observability.logs import log_as_json
 from shared.scheme.loader import Scheme, content_of, load_schemes
 
 log = logging.getLogger("riskpool.service")
@@ -78,10 +77,14 @@ class Service:
     bus: Bus = field(init=False)
     writer: Writer = field(init=False)
     owners: Owners = field(init=False)
+    health: Health = field(init=False)
     ready: bool = field(init=False, default=False)
     lost: str = field(init=False, default="")
     started: datetime = field(init=False)
     relay: Relay = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.health = Health(self)
 
     def asgi(self) -> Starlette:
         """The service as an ASGI application with /healthz, /readyz and /metrics."""
@@ -89,9 +92,7 @@ class Service:
         self.clock = Clock.from_environment()
         self.schemes = load_schemes()
         app = self._application()
-        app.add_route("/healthz", self._healthz, include_in_schema=False)
-        app.add_route("/readyz", self._readyz, include_in_schema=False)
-        app.add_route("/metrics", self._metrics, include_in_schema=False)
+        self.health.routes(app)
         if self.extend:
             self.extend(app, self)
         return app
@@ -324,8 +325,7 @@ class Service:
                     for institution in await self._institutions():
                         await make_room(self.bus.js, institution)
                 for consumer in taking:
-                    await note_taken(self.engine, self.bus.js, consumer)
-                await self._measure()
+                    LAG.labels(consumer.stream).set(await note_taken(self.engine, self.bus.js, consumer))
                 self.ready = True
             except Exception as error:
                 self.ready = False
@@ -340,23 +340,8 @@ class Service:
     def _relay(self) -> Relay:
         return Relay(self._dsn(), self.bus.js, lambda stream: ensure_stream(self.bus.js, stream), (EVENTS, RECEIPTS))
 
-    # -- health --------------------------------------------------------------------------------------------------
-
-    async def unpublished(self) -> int:
-        """How many outbox rows are not yet on the bus."""
-        async with self.engine.connect() as connection:
-            query = select(func.count()).select_from(tables.outbox).where(tables.outbox.c.published_at.is_(None))
-            return int((await connection.execute(query)).scalar_one())
-
-    async def _measure(self) -> None:
-        OUTBOX.set(await self.unpublished())
-        async with self.engine.connect() as connection:
-            PARKED.set(await _unsettled(connection))
-
     async def _progress(self, body: bytes, subject: str) -> bytes:
-        async with self.engine.connect() as connection:
-            parked = await _unsettled(connection)
-        return json.dumps({"unpublished": await self.unpublished(), "parked": parked}).encode()
+        return json.dumps(await self.health.backlog()).encode()
 
     async def _instance(self, body: bytes, subject: str) -> bytes:
         owned = len(self.owners.partitions)
@@ -364,25 +349,3 @@ class Service:
             self.name, own_name(), version(), self.started, self.ready, self.relay.leading, owned, self.lost
         )
         return json.dumps(vars(told), default=str).encode()
-
-    async def _healthz(self, request: Request) -> Response:
-        return JSONResponse({"status": "alive"})
-
-    async def _readyz(self, request: Request) -> Response:
-        ready = self.ready and self.bus.client.is_connected
-        if ready:
-            try:
-                async with self.engine.connect() as connection:
-                    await connection.execute(text("select 1"))
-            except Exception:
-                ready = False
-        told = {"ready": ready, "service": self.name, **({"reason": self.lost} if self.lost else {})}
-        return JSONResponse(told, 200 if ready else 503)
-
-    async def _metrics(self, request: Request) -> Response:
-        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _unsettled(connection: AsyncConnection) -> int:
-    query = select(func.count()).select_from(tables.parked).where(tables.parked.c.settled_at.is_(None))
-    return int((await connection.execute(query)).scalar_one())

@@ -45,9 +45,10 @@ class Way:
     def _begin(self, connection: AsyncConnection) -> Transaction:
         return Transaction(connection, "gateway", ())
 
-    async def _handle(self, transaction: Transaction, one: Incoming) -> None:
+    async def _handle(self, transaction: Transaction, one: Incoming) -> str:
         assert one.envelope and isinstance(one.message, Event)
         await project(transaction.connection, one.envelope, one.message)
+        return "taken"
 
     async def send(self, event: Event, turn: int | None) -> None:
         """Publish an event as the relay of its service does; without a turn as the first releases did."""

@@ -1,27 +1,10 @@
-"""Logs as JSON lines and the figures that every service shows at /metrics."""
+"""Logs as JSON lines, one a record."""
 
 import json
 import logging
 import os
 import sys
 from datetime import UTC, datetime
-from functools import cache
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-REGISTRY = CollectorRegistry()
-MESSAGES = Counter(
-    "riskpool_messages_total", "Messages by kind, name and outcome", ["kind", "name", "outcome"], registry=REGISTRY
-)
-SECONDS = Histogram("riskpool_handling_seconds", "Time from taking a batch to its commit", ["kind"], registry=REGISTRY)
-PARKED = Gauge("riskpool_parked_messages", "Messages parked and not yet dealt with", registry=REGISTRY)
-OUTBOX = Gauge("riskpool_outbox_unpublished", "Outbox rows not yet on the bus", registry=REGISTRY)
-
-@cache
-def counted(kind: str, name: str, outcome: str) -> Counter:
-    """One of the counters of MESSAGES: looking it up anew costs more than counting."""
-    return MESSAGES.labels(kind, name, outcome)
-
 
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
