@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -48,6 +50,7 @@ log = logging.getLogger("riskpool.service")
 Handler = Callable[[UnitOfWork, Any], Awaitable[Any]]
 Project = Callable[[AsyncConnection, Any, Event], Awaitable[None]]
 WATCH_SECONDS = 5.0
+PATIENCE_SECONDS = 20.0  # while the bus's nodes choose a leader anew: else no replica of any service were ready
 LOST_SECONDS = 10.0
 ORPHANS = "review"  # the service that also answers for partner events that nobody knows
 
@@ -310,6 +313,7 @@ class Service:
         """Every few seconds: streams and consumers are right, every institution's ingress is taken, figures fresh."""
         bound: set[str] = set()
         taking = set(self._intakes(dispatch))
+        well = -math.inf
         while True:
             try:
                 await self._provision()
@@ -326,10 +330,10 @@ class Service:
                         await make_room(self.bus.js, institution)
                 for consumer in taking:
                     LAG.labels(consumer.stream).set(await note_taken(self.engine, self.bus.js, consumer))
-                self.ready = True
+                self.ready, well = True, time.monotonic()
             except Exception as error:
-                self.ready = False
-                log.warning("not ready", extra={"error": repr(error)[:300]})
+                self.ready = time.monotonic() - well < PATIENCE_SECONDS
+                log.warning("looked in vain", extra={"error": repr(error)[:300], "ready": self.ready})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(dispatch.agreed.wait(), WATCH_SECONDS)
             dispatch.agreed.clear()

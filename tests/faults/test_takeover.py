@@ -6,11 +6,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import httpx
 import nats
 import pytest
 import pytest_asyncio
 
 from riskpool.layout import Layout
+from riskpool.services import SERVICES
 from shared.messaging.bus import servers_in
 from shared.messaging.owners import FIRST_KEY, partition_of
 from shared.messaging.provisioning import ingress_stream
@@ -108,11 +110,26 @@ async def test_partners_go_on_when_a_streams_leader_dies(running: World, busines
         answer = await business.act("custodian", "StatementIssued", as_of="2026-01-05", balance=f"{number}.00")
         assert answer.outcome in ("accepted", "refused"), answer
 
-    leader = await leader_of(running, stream)
+    leader, unready = await leader_of(running, stream), list[str]()
+    watching = asyncio.create_task(watch_readiness(running, unready))
     took, _ = await longest(state, leader, running)
+    watching.cancel()
+    assert unready == []
     print(f"\n{leader} killed, leader of {stream}: from event to receipt {took:.1f} s at most")
     assert took < 3 * MOST_SECONDS
     await business.settled()
+
+
+async def watch_readiness(world: World, unready: list[str]) -> None:
+    """Note when no process of a service is ready: whoever balances between them would have nobody to send to."""
+    async with httpx.AsyncClient(timeout=5) as client:
+        while True:
+            for service in SERVICES:
+                addresses = [f"http://127.0.0.1:{world.stack.ports[name]}" for name in world.stack.layout.of(service)]
+                answers = await asyncio.gather(*(client.get(f"{one}/readyz") for one in addresses))
+                if all(answer.status_code != 200 for answer in answers):
+                    unready.append(service)
+            await asyncio.sleep(0.3)
 
 
 async def leader_of(world: World, stream: str) -> str:
