@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ import httpx
 from riskpool.keys import OPERATIONS, Keys
 from riskpool.layout import Layout, service_of
 from riskpool.logs import follow, rotate, tail
+from riskpool.nursery import Birth, Nursery
 from riskpool.place import Place, process_entry
 from riskpool.servers import NatsServer, PostgresServer, bus_nodes
 from riskpool.services import OWNER_URL, SERVICES
@@ -48,6 +50,7 @@ class Stack:
         self.place = Place(data_dir)
         self.keys = Keys(self.place.directory / "keys")
         self._migrated = self.place.directory / "migrated"
+        self._nursery = Nursery(self._log("services"))
         self.clock = clock
         self.schemes = tuple(str(Path(name).absolute()) if Path(name).suffix else str(name) for name in schemes)
         self._wanted_ports = dict(ports or {})
@@ -92,7 +95,7 @@ class Stack:
                 rotate(log)
             self._migrated.unlink(missing_ok=True)
             self._prepare_servers()
-            # On two cores the services take longer to be imported than the databases to be made: both at once.
+            # The services take longer to be imported than the databases to be made: both at once.
             await _all_or_none(self._start_nats(progress), self._start_databases(progress), self._start_services())
             await self._until_ready(progress)
             if prepare is not None:
@@ -118,11 +121,12 @@ class Stack:
             self._state = "stopped"
             self._describe()
         self._children.clear()
+        await self._nursery.close()
         self.place.release()
 
     async def show_logs(self, show: Callable[[str, str], None], every_line: bool = False) -> None:
         """Pass what the children log to `show(name, line)`, for ever; only warnings and up unless `every_line`."""
-        names = (*self.layout.services, *self.layout.bus, "postgres", "migrate")
+        names = (*self.layout.services, *self.layout.bus, "postgres", "migrate", "services")
         await follow([self._log(name) for name in names], show, every_line)
 
     def _prepare_servers(self) -> None:
@@ -183,8 +187,6 @@ class Stack:
 
     def _service(self, name: str) -> Program:
         service = service_of(name)
-        application, port = f"services.{service}.app:app", str(self.ports[name])
-        command = (sys.executable, "-m", "riskpool.serve", application, port, str(self._migrated))
         environment = self._environment() | {
             "RISKPOOL_DATABASE_URL": self.database_url(service),
             "RISKPOOL_NATS_CREDENTIALS": str(self.keys.credentials(service)),
@@ -193,7 +195,11 @@ class Stack:
             environment["RISKPOOL_NATS_KEYS"] = str(self.keys.operator.parent)
         if service == "pool":
             environment.setdefault(SIGNING_KEY, os.environ.get(SIGNING_KEY) or str(self.place.signing_key()))
-        return Program(name, command, self._log(name), cwd=self.place.directory, environment=environment)
+        birth = Birth(
+            f"services.{service}.app:app", self.ports[name], str(self._migrated), environment, str(self._log(name)),
+            str(self.place.directory),
+        )  # fmt: skip
+        return Program(name, (), self._log(name), fork=partial(self._nursery.fork, birth))
 
     def _environment(self) -> dict[str, str]:
         environment = {

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from riskpool.logs import tail
 
@@ -21,9 +21,31 @@ class StackError(Exception):
     """The stack cannot go on; the text says what is wrong and what to do about it."""
 
 
+class Process(Protocol):
+    """A running process, or one that ended."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+
+    async def wait(self) -> int:
+        """Wait for its end."""
+
+    def send_signal(self, signal: int, /) -> None:
+        """Send a signal."""
+
+    def kill(self) -> None:
+        """kill -9."""
+
+
 @dataclass(frozen=True)
 class Program:
-    """What to run, where its output goes and how to end it; `prepare` runs before every start."""
+    """What to run, where its output goes and how to end it; `prepare` runs before every start.
+
+    `fork` makes the process instead of the command, where another process has everything ready.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -34,6 +56,7 @@ class Program:
     stop_seconds: float = 10.0
     options: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[], None] | None = None
+    fork: Callable[[], Awaitable["Process"]] | None = None
 
 
 class Child:
@@ -46,7 +69,7 @@ class Child:
         self.was_ready = False
         self._changed = changed
         self._failed = failed
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._deaths: list[float] = []
 
@@ -79,6 +102,10 @@ class Child:
         program = self.program
         if program.prepare is not None:
             await asyncio.to_thread(program.prepare)
+        if program.fork is not None:
+            self._process = await program.fork()
+            self._changed()
+            return
         with program.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *program.command,
