@@ -23,9 +23,11 @@ from shared.contracts.base import Message
 from shared.database import is_outage
 from shared.messaging.envelope import Envelope, printable
 from shared.messaging.owners import NoOwner, Owners, packed, partition_of
+from shared.messaging.spans import under_header, under_spans
 from shared.messaging.tables import attempts, inbox, parked
 from shared.messaging.unit_of_work import NotYet, Transaction, lock
 from shared.messaging.writer import Work, Writer
+from shared.observability import traces
 from shared.observability.figures import HANDLING, REDELIVERED, count
 
 log = logging.getLogger("riskpool.intake")
@@ -69,6 +71,12 @@ class Incoming:
         """Its name for the metrics, where a stranger must not invent names."""
         return self.name if self.message is not None else "unknown"
 
+    @property
+    def ids(self) -> dict[str, str]:
+        """What finds it in logs and traces: its own id, its case and its trace."""
+        case, parent = (self.envelope.correlationid, self.envelope.traceparent) if self.envelope else ("", None)
+        return {"id": self.id, "correlation_id": case, "trace_id": traces.trace_id(parent)}
+
 
 def describe(error: ValidationError) -> str:
     """A validation error as fields and messages, without the input's values; the first few, as a receipt is small."""
@@ -107,6 +115,7 @@ class Intake:
         """Handle a batch: ack after commit; on an outage give everything back, slowly; lose nothing."""
         began = time.monotonic()
         batch = [self.read_one(raw) for raw in raws]
+        batch, spans = under_spans(batch, self.kind) if traces.on() else (batch, [])
         again = sum(raw.metadata.num_delivered > 1 for raw in raws)
         REDELIVERED.labels(raws[0].metadata.stream).inc(again)
         try:
@@ -118,17 +127,22 @@ class Intake:
                         self.taken(one)
                 else:
                     await self._failed(one, error)
+            for span, error in zip(spans, errors, strict=False):
+                span.end(repr(error) if error else "")
             HANDLING.labels(self.kind).observe(time.monotonic() - began)
         except Exception as error:
             log.warning(
                 "given back", extra={"consumer": self.consumer, "count": len(batch), "error": repr(error)[:300]}
             )
+            for span in spans:
+                span.end(repr(error))
             await asyncio.gather(*(self._give_back(one, 1) for one in batch if not one.raw.is_acked))
 
     def read_one(self, raw: Msg) -> Incoming:
         """A message off the bus, whatever it is."""
         try:
-            return self.read(raw)
+            one = self.read(raw)
+            return under_header(one) if traces.on() else one
         except Exception as error:
             meta = raw.metadata
             return Incoming(raw, meta.stream, f"{meta.stream}:{meta.sequence.stream}", "", "", error=repr(error)[:300])
@@ -208,7 +222,7 @@ class Intake:
             return
         tries = MAX_ATTEMPTS if isinstance(error, Unreadable | MismatchedBody | NotYet) else await self._tries(one)
         if tries < MAX_ATTEMPTS:
-            log.warning("failed, will be tried again", exc_info=error, extra={"consumer": self.consumer, "id": one.id})
+            log.warning("failed, will be tried again", exc_info=error, extra={"consumer": self.consumer, **one.ids})
             await self._give_back(one, tries)
             return
         await self._park(one, error)
@@ -301,7 +315,7 @@ class Intake:
                     await transaction.flush()
         self._count([(one, "parked")])
         log.error(
-            "parked", extra={"consumer": self.consumer, "id": one.id, "subject": row["subject"], "error": row["error"]}
+            "parked", extra={"consumer": self.consumer, **one.ids, "subject": row["subject"], "error": row["error"]}
         )
 
     async def _give_back(self, one: Incoming, count: int) -> None:
