@@ -26,7 +26,7 @@ Progress = Callable[[str], None]
 Prepare = Callable[[], Awaitable[None]]
 SIGNING_KEY = "RISKPOOL_SIGNING_KEY"
 # What the console reads of its own environment, handed on to the services (docs/sign-in.md).
-HANDED_ON = ("RISKPOOL_OIDC_", "RISKPOOL_PUBLIC_URL", "RISKPOOL_SESSION_")
+HANDED_ON = ("RISKPOOL_OIDC_", "RISKPOOL_PUBLIC_URL", "RISKPOOL_SESSION_", "RISKPOOL_TRACES")
 
 
 class Stack:

@@ -20,6 +20,7 @@ from nats.js import JetStreamContext
 from shared.messaging.accounts import inbox_prefix
 from shared.messaging.envelope import HEADERS, type_of
 from shared.messaging.nkeys import signing_in
+from shared.observability import traces
 
 log = logging.getLogger("riskpool.bus")
 COMMAND_SECONDS = 15.0
@@ -172,20 +173,31 @@ class Bus:
             "data": json.loads(body),
         }
         subject = f"commands.{scheme}.{destination}.{name}"
-        asked = json.dumps(envelope).encode()
+        about = {"riskpool__scheme": scheme, "messaging__message__id": key}
+        with traces.spanning(f"ask {name}", "client", None, **about) as span:
+            if span.traceparent:
+                envelope["traceparent"] = span.traceparent
+            answer = await self._asked(subject, json.dumps(envelope).encode())
+            span.told(riskpool__status=answer["status"], messaging__message__conversation_id=answer.get("case", ""))
+        return CommandAnswer(answer["status"], answer["body"])
+
+    async def _asked(self, subject: str, body: bytes) -> dict[str, Any]:
+        """Ask, and after a while ask again, for the replica that had it in hand may have died."""
         try:
-            answer = await self.request(subject, asked, AGAIN_SECONDS)
+            return await self.request(subject, body, AGAIN_SECONDS)
         except AnswerTimeout:
             try:
-                answer = await self.request(subject, asked, COMMAND_SECONDS - AGAIN_SECONDS)
+                return await self.request(subject, body, COMMAND_SECONDS - AGAIN_SECONDS)
             except ServiceUnavailable as error:
                 raise AnswerTimeout(subject) from error
-        return CommandAnswer(answer["status"], answer["body"])
 
     async def submit(self, institution: str, scheme: str, name: str, body: bytes, message_id: str) -> None:
         """Publish a partner event for an institution that has no bus client of its own; stored when this returns."""
         subject = f"partners.{institution}.{scheme}.{name}"
-        try:
-            await self.js.publish(subject, body, headers=HEADERS, timeout=5)
-        except (nats.errors.Error, TimeoutError) as error:
-            raise ServiceUnavailable(subject) from error
+        about = {"riskpool__scheme": scheme, "messaging__message__id": message_id}
+        with traces.spanning(f"submit {name}", "producer", None, **about) as span:
+            headers = {**HEADERS, traces.HEADER: span.traceparent} if span.traceparent else HEADERS
+            try:
+                await self.js.publish(subject, body, headers=headers, timeout=5)
+            except (nats.errors.Error, TimeoutError) as error:
+                raise ServiceUnavailable(subject) from error

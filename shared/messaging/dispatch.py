@@ -29,6 +29,7 @@ from shared.messaging.receipts import Outcome, Receipt, announce_receipt
 from shared.messaging.tables import receipts
 from shared.messaging.unit_of_work import Institution, Transaction, UnitOfWork
 from shared.messaging.writer import Work
+from shared.observability import traces
 from shared.observability.figures import COMMAND_SECONDS, COMMANDS_FAILED, count
 from shared.scheme.refusals import explain
 
@@ -135,7 +136,8 @@ class Dispatch:
         moment = at or (one.stored or self.service.clock.now()).astimezone(SHANGHAI)
         told = detail and printable(detail, 1000)
         receipt = made(Receipt, event_id=one.id, outcome=outcome, rule=rule, detail=told, at=moment)
-        announce_receipt(transaction, one.institution, one.scheme or "none", one.name or "none", receipt)
+        under = one.envelope.traceparent if one.envelope else None
+        announce_receipt(transaction, one.institution, one.scheme or "none", one.name or "none", receipt, under)
         return outcome
 
     # -- receipts, for the gateway ---------------------------------------------------------------------------------
@@ -162,20 +164,40 @@ class Dispatch:
     async def command(self, body: bytes, subject: str) -> bytes:
         """Carry out a command and answer; a failure of ours is said, not swallowed."""
         began = time.monotonic()
-        try:
-            answer = await self._carry_out(Envelope.model_validate_json(body))
-        except ValidationError as error:
-            answer = _told("malformed", "", {"problem": describe(error)})
-        except Exception as error:
-            log.error("command failed", exc_info=error, extra={"subject": subject})
-            answer = _told("unavailable" if is_outage(error) else "internal", "", {})
         asked = subject.rsplit(".", 1)[1]
         name = asked if asked in COMMANDS else "unknown"
+        try:
+            answer = await self._traced(name, Envelope.model_validate_json(body))
+        except ValidationError as error:
+            answer = _told("malformed", "", {"problem": describe(error)})
         COMMAND_SECONDS.labels(name).observe(time.monotonic() - began)
         if answer["status"] >= 500:
             COMMANDS_FAILED.inc()
         count("command", Counter({(name, str(answer["status"])): 1}))
         return json.dumps(answer, default=str).encode()
+
+    async def _traced(self, name: str, envelope: Envelope) -> Answer:
+        """Carry a command out as a span of its own; a failure of ours is an answer, and said in the log."""
+        with traces.spanning(f"decide {name}", "server", envelope.traceparent) as span:
+            if span.traceparent:
+                envelope = envelope.model_copy(update={"traceparent": span.traceparent})
+            ids = {"id": envelope.id, "trace_id": traces.trace_id(envelope.traceparent)}
+            try:
+                answer = await self._carry_out(envelope)
+            except ValidationError:
+                raise
+            except Exception as error:
+                log.error("command failed", exc_info=error, extra={"command": name, **ids})
+                answer = _told("unavailable" if is_outage(error) else "internal", "", {})
+            case = answer.get("case", "")
+            span.told(
+                messaging__message__id=envelope.id,
+                messaging__message__conversation_id=case,
+                riskpool__scheme=envelope.scheme,
+                riskpool__status=answer["status"],
+            )
+        log.info("answered", extra={"command": name, "status": answer["status"], **ids, "correlation_id": case})
+        return answer
 
     async def _carry_out(self, envelope: Envelope) -> Answer:
         if envelope.scheme not in self.service.schemes:
@@ -217,7 +239,8 @@ class Dispatch:
             return refused(unit, refusal)
         decision: Decision = await self.service.commands[type(command)](unit, command)
         unit.correlation_id = command.case
-        return await answer_of(unit, decision)
+        case = next((event.case for event in decision.events if event.case), command.case or command.about)
+        return {**await answer_of(unit, decision), "case": case}
 
     def _unit(
         self, transaction: Transaction, envelope: Envelope, scheme: str, moment: datetime, sender: str, kind: str

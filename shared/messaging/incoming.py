@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from shared.contracts.base import Message
 from shared.messaging.envelope import Envelope, printable
+from shared.observability import traces
 
 FAULTS_TOLD = 8
 
@@ -52,6 +53,12 @@ class Incoming:
         """What tells two bodies under one id apart: name and data, or all bytes where there is no readable data."""
         data = json.dumps([self.name, self.envelope.data], sort_keys=True).encode() if self.envelope else self.raw.data
         return hashlib.sha256(data).digest()
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What finds it in logs and traces: its own id, its case and its trace."""
+        case, parent = (self.envelope.correlationid, self.envelope.traceparent) if self.envelope else ("", None)
+        return {"id": self.id, "correlation_id": case, "trace_id": traces.trace_id(parent)}
 
     @property
     def label(self) -> str:

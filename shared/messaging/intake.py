@@ -20,9 +20,11 @@ from shared.messaging.envelope import printable
 from shared.messaging.holding import Held
 from shared.messaging.incoming import Incoming, MismatchedBody, OutOfTurn, Unreadable
 from shared.messaging.owners import NoOwner, Owners, packed, partition_of
+from shared.messaging.spans import under_header, under_spans
 from shared.messaging.tables import attempts, inbox, parked
 from shared.messaging.unit_of_work import NotYet, Transaction, lock
 from shared.messaging.writer import Work, Writer
+from shared.observability import traces
 from shared.observability.figures import HANDLING, REDELIVERED, count
 
 log = logging.getLogger("riskpool.intake")
@@ -74,6 +76,7 @@ class Intake:
 
     async def _take(self, batch: Sequence[Incoming]) -> None:
         began = time.monotonic()
+        batch, spans = under_spans(batch, self.kind) if traces.on() else (batch, [])
         try:
             errors = await (self._by_writer(batch) if self.writer else self.decide_in_transaction(batch))
             for one, error in zip(batch, errors, strict=True):
@@ -86,17 +89,22 @@ class Intake:
                     self.held.hold(one)
                 else:
                     await self._failed(one, error)
+            for span, error in zip(spans, errors, strict=False):
+                span.end(repr(error) if error else "")
             HANDLING.labels(self.kind).observe(time.monotonic() - began)
         except Exception as error:
             log.warning(
                 "given back", extra={"consumer": self.consumer, "count": len(batch), "error": repr(error)[:300]}
             )
+            for span in spans:
+                span.end(repr(error))
             await asyncio.gather(*(self._give_back(one, 1) for one in batch if not one.raw.is_acked))
 
     def read_one(self, raw: Msg) -> Incoming:
         """A message off the bus, whatever it is."""
         try:
-            return self.read(raw)
+            one = self.read(raw)
+            return under_header(one) if traces.on() else one
         except Exception as error:
             meta = raw.metadata
             return Incoming(raw, meta.stream, f"{meta.stream}:{meta.sequence.stream}", "", "", error=repr(error)[:300])
@@ -174,7 +182,7 @@ class Intake:
             return
         tries = MAX_ATTEMPTS if isinstance(error, Unreadable | MismatchedBody | NotYet) else await self._tries(one)
         if tries < MAX_ATTEMPTS:
-            log.warning("failed, will be tried again", exc_info=error, extra={"consumer": self.consumer, "id": one.id})
+            log.warning("failed, will be tried again", exc_info=error, extra={"consumer": self.consumer, **one.ids})
             await self._give_back(one, tries)
             return
         await self._park(one, error)
@@ -272,7 +280,7 @@ class Intake:
                     await transaction.flush()
         self._count([(one, "parked")])
         log.error(
-            "parked", extra={"consumer": self.consumer, "id": one.id, "subject": row["subject"], "error": row["error"]}
+            "parked", extra={"consumer": self.consumer, **one.ids, "subject": row["subject"], "error": row["error"]}
         )
 
     async def _give_back(self, one: Incoming, count: int) -> None:

@@ -23,13 +23,19 @@ class Receipt(Shape):
 
 
 def announce_receipt(
-    transaction: Transaction, institution: str, scheme: str, event_name: str, receipt: Receipt
+    transaction: Transaction,
+    institution: str,
+    scheme: str,
+    event_name: str,
+    receipt: Receipt,
+    traceparent: str | None = None,
 ) -> None:
     """Put a receipt into the outbox, for that institution only."""
     event_id = new_id()
     time = receipt.at.isoformat()
     data = _JSON({key: value for key, value in {**receipt.__dict__, "at": time}.items() if value is not None})
     of = {"subject": receipt.event_id, "scheme": scheme, "causationid": receipt.event_id}
+    of["traceparent"] = traceparent or ""
     payload = event_json(transaction.service, event_id, "Receipt", time, data, **of)
     subject = f"receipts.{institution}.{scheme}.{event_name}"
     transaction.announcements.append(Announcement(event_id, scheme, RECEIPTS, subject, "Receipt", payload))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -10,6 +11,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from shared.messaging.envelope import HEADERS, TURN
+from shared.observability import traces
 
 log = logging.getLogger("riskpool.relay")
 LEADER_KEY = 7001
@@ -72,6 +74,7 @@ class Relay:
 
     async def _publish_some(self, connection: asyncpg.Connection) -> int:
         rows = await connection.fetch(_UNPUBLISHED, BATCH)
+        spans = [_span(row) for row in rows] if traces.on() else None
         # gather() starts in list order and each writes before its first wait: wire order is outbox order.
         # publish(), not publish_async(): the latter never resolves on a server error (nats.py 985).
         results = await asyncio.gather(
@@ -80,12 +83,14 @@ class Relay:
                     row["subject"],
                     row["payload"].encode(),
                     timeout=PUBLISH_SECONDS,
-                    headers=_headers(row),
+                    headers=_headers(row) | ({traces.HEADER: spans[place].traceparent} if spans else {}),
                 )
-                for row in rows
+                for place, row in enumerate(rows)
             ),
             return_exceptions=True,
         )
+        for span, result in zip(spans or (), results, strict=False):
+            span.end(repr(result) if isinstance(result, BaseException) else "")
         acked: list[tuple[int, int]] = []
         for row, result in zip(rows, results, strict=True):
             if isinstance(result, BaseException):  # only the acked prefix is marked, so that order is kept
@@ -137,3 +142,18 @@ class Relay:
 def _headers(row: asyncpg.Record) -> dict[str, str]:
     turn = {TURN: str(row["position"])} if row["position"] else {}
     return {**HEADERS, "Nats-Msg-Id": row["event_id"], "Nats-Expected-Stream": row["stream"], **turn}
+
+
+def _span(row: asyncpg.Record) -> traces.Span:
+    """The way of one message to the bus, under the decision that it followed from."""
+    envelope = json.loads(row["payload"])
+    return traces.begin(
+        f"publish {row['subject'].rsplit('.', 1)[1]}",
+        "producer",
+        envelope.get(traces.HEADER),
+        messaging__system="nats",
+        messaging__destination__name=row["subject"],
+        messaging__message__id=row["event_id"],
+        messaging__message__conversation_id=envelope.get("correlationid", ""),
+        riskpool__scheme=envelope.get("scheme", ""),
+    )

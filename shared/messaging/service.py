@@ -42,6 +42,7 @@ from shared.messaging.reading import read_event
 from shared.messaging.relay import Relay
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS, Rows, Transaction, UnitOfWork, lock
 from shared.messaging.writer import Writer
+from shared.observability import traces
 from shared.observability.figures import LAG
 from shared.observability.logs import log_as_json
 from shared.scheme.loader import Scheme, content_of, load_schemes
@@ -92,6 +93,7 @@ class Service:
     def asgi(self) -> Starlette:
         """The service as an ASGI application with /healthz, /readyz and /metrics."""
         log_as_json(self.name)
+        traces.start(self.name)
         self.clock = Clock.from_environment()
         self.schemes = load_schemes()
         app = self._application()
