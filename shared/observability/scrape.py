@@ -86,8 +86,8 @@ def gauges(
 
 
 def _token() -> str | None:
-    """The setting is a file that holds the token, or the token itself."""
+    """The setting is the path of a file that holds the token, or the token itself."""
     named = os.environ.get(SETTING, "")
-    if not named:
-        return None
-    return (Path(named).read_text("ascii") if Path(named).is_file() else named).strip() or None
+    if "/" not in named:
+        return named.strip() or None
+    return (Path(named).read_text("ascii").strip() or None) if Path(named).exists() else None

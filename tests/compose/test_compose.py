@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from riskpool.demo import STORY
 from riskpool.scenario.embedded import organisations_of
 from riskpool.scenario.story import load_story
 from riskpool.services import SERVICES
+from tests.conftest import eventually
 
 pytestmark = pytest.mark.compose
 
@@ -24,14 +26,17 @@ ROOT = Path(__file__).parents[2]
 LAB = ROOT.parent / "shared" / "tools" / "compose-lab.sh"
 LAB_PROGRAMS = Path(os.environ.get("COMPOSE_LAB_DIR", "/var/tmp/compose-lab")) / "pkg/usr/bin"
 PROJECT = "riskpool-test"
-PORT = 18080
+PORT, PROMETHEUS_PORT = 18080, 19090
 SERVERS = ("nats", "postgres")
+OPS = ("exporter", "prometheus", "alertmanager")
 
 
 class Platform:
     """The compose project with passwords of its own, under a name of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: Path) -> None:
+        token.write_text(secrets.token_hex(24))
+        token.chmod(0o644)
         passwords = (f"{name.upper()}_DB_PASSWORD" for name in SERVICES)
         self.environment = {
             **os.environ,
@@ -39,6 +44,9 @@ class Platform:
             **{name: secrets.token_hex(24) for name in ("POSTGRES_PASSWORD", *passwords)},
             "RISKPOOL_CLOCK": "message",
             "GATEWAY_PORT": str(PORT),
+            "PROMETHEUS_PORT": str(PROMETHEUS_PORT),
+            "METRICS_TOKEN_FILE": str(token),
+            "COMPOSE_PROFILES": "ops",
         }
 
     def lab(self, *words: str) -> str:
@@ -66,9 +74,9 @@ class Platform:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Platform]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """An engine that has the base images, and the wheels where a build cannot reach a package registry."""
-    platform = Platform()
+    platform = Platform(tmp_path_factory.mktemp("secrets") / "metrics-token")
     if not LAB.exists():
         yield platform
         return
@@ -100,19 +108,21 @@ def platform(engine: Platform) -> Iterator[Platform]:
 
 def test_everything_becomes_healthy_and_every_migration_ends_well(platform: Platform) -> None:
     state = platform.state()
-    assert {name: state[name]["Health"] for name in (*SERVICES, *SERVERS)} == dict.fromkeys(
-        (*SERVICES, *SERVERS), "healthy"
-    )
+    everything = (*SERVICES, *SERVERS, *OPS)
+    assert {name: state[name]["Health"] for name in everything} == dict.fromkeys(everything, "healthy")
     ended = {name: state[f"migrate-{name}"]["ExitCode"] for name in SERVICES}
     assert ended == dict.fromkeys(SERVICES, 0)
 
 
-def test_the_gateway_alone_is_published_and_on_this_machine_only(platform: Platform) -> None:
+def test_the_gateway_and_the_operators_prometheus_are_published_and_on_this_machine_only(platform: Platform) -> None:
     published = {
         name: {(port["URL"], port["PublishedPort"]) for port in one["Publishers"] or () if port["PublishedPort"]}
         for name, one in platform.state().items()
     }
-    assert {name: ports for name, ports in published.items() if ports} == {"gateway": {("127.0.0.1", PORT)}}
+    assert {name: ports for name, ports in published.items() if ports} == {
+        "gateway": {("127.0.0.1", PORT)},
+        "prometheus": {("127.0.0.1", PROMETHEUS_PORT)},
+    }
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -140,3 +150,57 @@ def test_first_year_passes_through_the_published_port(platform: Platform, tmp_pa
     assert outcome["failed"] == []
     assert outcome["passed"] == outcome["steps"] == len(load_story(STORY).steps)
     assert outcome["pool"]["balance"] == "29714666.66"
+
+
+def test_prometheus_reads_every_service_and_the_bus(platform: Platform) -> None:
+    eventually(lambda: set(targets(platform).values()) == {"up"}, 60)
+    assert set(targets(platform)) == {*(f"{name}:8000" for name in SERVICES), "exporter:9108"}
+
+
+def targets(platform: Platform) -> dict[str, str]:
+    told = asked(platform, f"http://127.0.0.1:{PROMETHEUS_PORT}/api/v1/targets?state=active")
+    return {one["labels"]["instance"]: one["health"] for one in told["data"]["activeTargets"]}
+
+
+def asked(platform: Platform, url: str, token: str = "") -> Any:
+    read = "import sys, urllib.request as u; r = u.Request(sys.argv[1], headers={'Authorization': sys.argv[2]})"
+    read += "; print(u.urlopen(r).read().decode())"
+    return json.loads(platform.inside(sys.executable, "-c", read, url, f"Bearer {token}"))
+
+
+def books(platform: Platform) -> dict[str, Any]:
+    """What the fund holds, once every service has said that its books are right."""
+    platform.compose("run", "--rm", "migrate-pool", "python", "-m", "riskpool", "audit")
+    token = platform.compose("exec", "-T", "gateway", "python", "-m", "riskpool", "token", "create", "drc").strip()
+    pool: dict[str, Any] = asked(platform, f"http://127.0.0.1:{PORT}/v1/schemes/yanqing/pool", token)
+    return pool
+
+
+def test_any_container_may_stop_and_start_again(platform: Platform) -> None:
+    before = books(platform)
+    for name in (*SERVICES, *SERVERS):
+        platform.compose("stop", name)
+        platform.compose("start", name)
+    platform.compose("up", "--wait", "--wait-timeout", "120")
+    assert books(platform) == before
+
+
+def test_three_pools_keep_one_set_of_books(platform: Platform, tmp_path: Path) -> None:
+    before = books(platform)
+    platform.compose("up", "--wait", "--wait-timeout", "120", "--scale", "pool=3")
+    create = ("exec", "-T", "gateway", "python", "-m", "riskpool", "token", "create", "finance")
+    token = platform.compose(*create).strip()
+    inject = """
+import concurrent.futures, json, sys, urllib.request as u
+def one(n):
+    body = json.dumps({"source": "policy_fund", "amount": "0.01", "bank_ref": f"three-{n}"}).encode()
+    head = {"Authorization": "Bearer " + sys.argv[2], "Content-Type": "application/json"}
+    head["Idempotency-Key"] = f"three-{n}"
+    return u.urlopen(u.Request(sys.argv[1], body, head)).status
+print(list(concurrent.futures.ThreadPoolExecutor(16).map(one, range(200))))
+"""
+    url = f"http://127.0.0.1:{PORT}/v1/schemes/yanqing/commands/InjectCapital"
+    assert json.loads(platform.inside(sys.executable, "-c", inject, url, token)) == [200] * 200
+    after = books(platform)
+    assert Decimal(after["capital"]) - Decimal(before["capital"]) == 2
+    assert platform.compose("ps", "--format", "{{.Name}}", "pool").count("pool") == 3
