@@ -58,6 +58,7 @@ class Redecision:
         self.parties: dict[tuple[date, str, str, str], list[int]] = {}
         self.previous = ""
         self._waiting: dict[str, Approval] = {}
+        self._paid: dict[str, tuple[str, str]] = {}
 
     def fold(self, event: Event) -> list[Row]:
         """Let an event have happened; the journal rows that it writes."""
@@ -82,13 +83,22 @@ class Redecision:
         if not isinstance(event, pool.PoolEvent) or not event.entries:
             return
         day = effective_on(event) or event.on
-        party = party_of(event)
+        party = self._party_of(event)
         for debit, credit, amount_fen in pairs(event.entries):
             for account, side in ((debit, 0), (credit, 1)):
                 self.days.setdefault((account, day), [0, 0])[side] += amount_fen
                 if party and account in OF_A_PARTY:
                     self.parties.setdefault((day, *party, account), [0, 0])[side] += amount_fen
             yield debit, credit, amount_fen, day
+
+    def _party_of(self, event: pool.PoolEvent) -> tuple[str, str] | None:
+        """Whose compensation it is about; events of the first release name the loan only."""
+        party = party_of(event)
+        if isinstance(event, pool.CompensationInstructed) and party:
+            self._paid.setdefault(event.loan_no, party)
+        elif party is None and isinstance(event, pool.FundsBooked | pool.WriteOffBooked):
+            party = self._paid.get(event.loan_no)
+        return party
 
     @property
     def fund(self) -> Fund | None:

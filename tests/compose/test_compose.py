@@ -188,19 +188,21 @@ def test_any_container_may_stop_and_start_again(platform: Platform) -> None:
 def test_three_pools_keep_one_set_of_books(platform: Platform, tmp_path: Path) -> None:
     before = books(platform)
     platform.compose("up", "--wait", "--wait-timeout", "120", "--scale", "pool=3")
-    create = ("exec", "-T", "gateway", "python", "-m", "riskpool", "token", "create", "finance")
+    create = ("exec", "-T", "gateway", "python", "-m", "riskpool", "token", "create", "custodian")
     token = platform.compose(*create).strip()
-    inject = """
+    credit = """
 import concurrent.futures, json, sys, urllib.request as u
 def one(n):
-    body = json.dumps({"source": "policy_fund", "amount": "0.01", "bank_ref": f"three-{n}"}).encode()
+    body = json.dumps({"amount": "0.01", "period": "2027Q1", "bank_ref": f"three-{n}"}).encode()
     head = {"Authorization": "Bearer " + sys.argv[2], "Content-Type": "application/json"}
     head["Idempotency-Key"] = f"three-{n}"
-    return u.urlopen(u.Request(sys.argv[1], body, head)).status
-print(list(concurrent.futures.ThreadPoolExecutor(16).map(one, range(200))))
+    head["Riskpool-Time"] = "2027-02-01"
+    return json.load(u.urlopen(u.Request(sys.argv[1], body, head)))["outcome"]
+print(json.dumps(list(concurrent.futures.ThreadPoolExecutor(16).map(one, range(200)))))
 """
-    url = f"http://127.0.0.1:{PORT}/v1/schemes/yanqing/commands/InjectCapital"
-    assert json.loads(platform.inside(sys.executable, "-c", inject, url, token)) == [200] * 200
+    url = f"http://127.0.0.1:{PORT}/v1/schemes/yanqing/partner-events/IncomeCredited"
+    told = json.loads(platform.inside(sys.executable, "-c", credit, url, token))
+    assert told == ["accepted"] * 200
     after = books(platform)
-    assert Decimal(after["capital"]) - Decimal(before["capital"]) == 2
+    assert Decimal(after["balance"]) - Decimal(before["balance"]) == 2
     assert platform.compose("ps", "--format", "{{.Name}}", "pool").count("pool") == 3
