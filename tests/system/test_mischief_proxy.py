@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,17 +57,18 @@ async def publish(direct: Client, stream: str, events: list[tuple[str, int]]) ->
 async def take(bent: Client, stream: str, wanted: int) -> list[tuple[str, int]]:
     taken: list[tuple[str, int]] = []
     subscription = await bent.jetstream().pull_subscribe("", "taker", stream=stream)
-    async with asyncio.timeout(20):
-        while len(taken) < wanted:
-            try:
-                batch = await subscription.fetch(20, timeout=0.1)
-            except (nats.errors.TimeoutError, TimeoutError):
-                continue
-            for message in batch:
-                event = json.loads(message.data)
-                taken.append((event["correlationid"], event["data"]["number"]))
-                if not message.is_acked:
-                    await message.ack()
+    deadline = time.monotonic() + 20  # not asyncio.timeout: a fetch may swallow its one cancellation
+    while len(taken) < wanted:
+        assert time.monotonic() < deadline, f"{len(taken)} of {wanted} deliveries came"
+        try:
+            batch = await subscription.fetch(20, timeout=1)
+        except (nats.errors.TimeoutError, TimeoutError):
+            continue
+        for message in batch:
+            event = json.loads(message.data)
+            taken.append((event["correlationid"], event["data"]["number"]))
+            if not message.is_acked:
+                await message.ack()
     return taken
 
 
