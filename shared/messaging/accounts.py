@@ -77,6 +77,7 @@ def gateway_may() -> May:
     return May(
         ("events.*.gateway.>", *asks, *_answers("gateway"), *_streams("gateway"), *lists, *partners),
         (_inbox("gateway"), "progress.gateway", "parked.gateway", INSTANCES),
+        never=(f"$JS.API.STREAM.PURGE.{EVENTS}", f"$JS.API.STREAM.PURGE.{RECEIPTS}"),
     )
 
 

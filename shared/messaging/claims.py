@@ -23,10 +23,14 @@ _STORING: Mapping[str, int] = {"mem_storage": ANY, "disk_storage": ANY, "streams
 
 @dataclass(frozen=True)
 class May:
-    """Subjects that a user may publish to and subscribe to; everything where nothing is named."""
+    """Subjects that a user may publish to and subscribe to; everything where nothing is named.
+
+    ``never`` are subjects of the first that it may not publish to all the same.
+    """
 
     publish: Sequence[str] = ()
     subscribe: Sequence[str] = ()
+    never: Sequence[str] = ()
 
 
 def operator_claim(root: Key, name: str, signing: Key, system_account: str) -> str:
@@ -61,7 +65,7 @@ def account_claim(
 def user_claim(signer: Key, user: str, name: str, may: May, *, account: str = "", expires: int | None = None) -> str:
     """A user of the signer's account, or of ``account`` whose signing key that is; ``expires`` in Unix seconds."""
     told: dict[str, Any] = {"type": "user", "subs": ANY, "data": ANY, "payload": ANY}
-    told |= {"pub": {"allow": list(may.publish)} if may.publish else {}}
+    told |= {"pub": {"allow": list(may.publish), "deny": list(may.never)} if may.publish else {}}
     told |= {"sub": {"allow": list(may.subscribe)} if may.subscribe else {}}
     return _signed(signer, user, name, {**told, **({"issuer_account": account} if account else {})}, expires)
 

@@ -93,7 +93,6 @@ class Service:
     def asgi(self) -> Starlette:
         """The service as an ASGI application with /healthz, /readyz and /metrics."""
         log_as_json(self.name)
-        traces.start(self.name)
         self.clock = Clock.from_environment()
         self.schemes = load_schemes()
         app = self._application()
@@ -139,6 +138,7 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        traces.start(self.name)  # not sooner: its thread would not live through a fork (riskpool/nursery.py)
         self.engine, self.started = engine_from_environment(), Clock.now()
         task = asyncio.create_task(self._run(), name="run")
         task.add_done_callback(self._ended)

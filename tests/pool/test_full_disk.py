@@ -36,10 +36,9 @@ def small_disk(server_directory: Path) -> Iterator[Path]:
 def fill(place: Path) -> Path:
     """Take all the room that is left."""
     filler = place / "filler"
-    with filler.open("wb") as file, contextlib.suppress(OSError):
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(64 * 1024))
-            file.flush()
     return filler
 
 

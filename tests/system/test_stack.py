@@ -129,10 +129,10 @@ def test_a_scheme_file_that_is_wrong_is_refused_before_anything_starts(start: St
     assert not refused.data.exists()
 
 
-def test_a_service_that_keeps_ending_ends_the_stack_with_its_last_lines(start: Start) -> None:
+def test_services_that_cannot_be_imported_end_the_stack_with_their_last_lines(start: Start) -> None:
     refused = start("data", "--free-ports", env={"RISKPOOL_LOG_LEVEL": "NO-SUCH-LEVEL"})
     assert refused.ended() == 1
-    assert "keeps ending (exit code 1): 5 times" in refused.text
+    assert "The services cannot be started." in refused.text
     assert "NO-SUCH-LEVEL" in refused.text and "riskpool.cli" not in refused.text
     assert refused.description["state"] == "stopped"
 

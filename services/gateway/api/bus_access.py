@@ -102,7 +102,10 @@ def bus_access_routes(service: Service) -> APIRouter:
     async def show_backlog(request: Request, institution: str, caller: Caller = caller_of) -> Response:
         if caller.party != institution:
             caller.needs_agency()
-        return answer(request, BacklogView(**vars(await waiting_of(service, institution))))
+        try:
+            return answer(request, BacklogView(**vars(await waiting_of(service, institution))))
+        except ServiceUnavailable:
+            raise Problem(503, "unavailable", scheme=caller.scheme, headers={"Retry-After": "1"}) from None
 
     @router.post(
         _PATH,

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from nats.js.api import StreamInfo
 from sqlalchemy import select
 
+from services.gateway.api.problems import Problem
 from services.gateway.api.resources import reading
 from services.gateway.api.responses import PROBLEMS, answer
 from services.gateway.auth.callers import Caller, caller_dependency
@@ -85,18 +86,18 @@ def ops_routes(service: Service) -> APIRouter:
     @router.get("/ops", response_model=OperationView, summary="Whether everything runs, and what waits.")
     async def show_operation(request: Request, caller: Caller = caller_of) -> Response:
         needs(caller, "page.ops")
-        return answer(request, await operation(service))
+        return answer(request, await operation(service, caller))
 
     return router
 
 
-async def operation(service: Service) -> OperationView:
-    """The platform now; ServiceUnavailable when the bus is away."""
+async def operation(service: Service, caller: Caller) -> OperationView:
+    """The platform now; Problem 503 when the bus is away."""
     try:
         running, known = await instances(service.bus), await progress(service)
         streams = await service.bus.js.streams_info()
-    except (nats.errors.Error, TimeoutError, AttributeError) as error:  # also before it was ever reached
-        raise ServiceUnavailable("the bus") from error
+    except (ServiceUnavailable, nats.errors.Error, TimeoutError, AttributeError):  # also before it was ever reached
+        raise Problem(503, "unavailable", scheme=caller.scheme, headers={"Retry-After": "1"}) from None
     shown = [_stream(info, known["consumers"]) for info in sorted(streams, key=lambda info: info.config.name or "")]
     kept = [await _last(service, kind) for kind in OLDEST]
     now = service.clock.now()
