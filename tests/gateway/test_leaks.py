@@ -61,7 +61,7 @@ IN_QUERIES = {
     "recommender": "scitech", "year": "2026", "period": HALF, "status": "pushed", "q": "公司",
     "type": "LoanCovered", "as_of": "2026-12-31", "kind": "institution_statement", "by": BANK_A,
 }  # fmt: skip
-# Nothing of a case is in these (the door, static texts, streams, parked messages, operations, backlogs); they have tests.
+# Nothing of a case is in these: the door, static texts, streams, parked messages, operations, backlogs.
 SKIPPED = {"/live", "/sign-in", "/sign-in/oidc", "/sign-in/oidc/callback", "/parked", "/v1/schemes/{scheme}/parked",
            "/ops", "/v1/schemes/{scheme}/ops", "/v1/schemes/{scheme}/institutions/{institution}/backlog"}  # fmt: skip
 
