@@ -5,6 +5,7 @@ import json
 import shutil
 import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import psutil
 import typer
 from rich.console import Console
 
-from riskpool.bench.workload import at_work
+from riskpool.bench.workload import SETTLE_WAIT_S, at_work
 from riskpool.layout import Layout
 from riskpool.stack import Stack
 from riskpool.supervisor import StackError
@@ -24,13 +25,17 @@ WARM_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Load:
-    """What was held: events a second, milliseconds from an event's due time to its receipt, megabytes by process."""
+    """What was held: events a second, milliseconds from an event's due time to its receipt, megabytes by process.
+
+    ``behind_s`` is how long the gateway's pages took to catch up after the last receipt.
+    """
 
     events: int
     rate: float
     p50_ms: float
     p99_ms: float
     worst_ms: float
+    behind_s: float
     memory_mb: dict[str, tuple[float, float]]
     faults: list[str]
 
@@ -54,6 +59,7 @@ def load(
     else:
         console.print(f"{held.events:,} events at {held.rate:,.0f} a second, {replicas} replicas of every service")
         console.print(f"to the receipt: p50 {held.p50_ms:.0f}, p99 {held.p99_ms:.0f}, worst {held.worst_ms:.0f} ms")
+        console.print(f"pages and projections at rest {held.behind_s:.0f} s after the last receipt")
         grown = ", ".join(f"{name} {first:.0f} to {last:.0f}" for name, (first, last) in held.memory_mb.items())
         console.print(f"memory in MB, after a sixth of the time and at its end: {grown}")
         console.print("\n".join(held.faults) or "every total exact, one receipt an event, audit finds nothing")
@@ -75,7 +81,10 @@ async def hold(rate: float, seconds: float, replicas: int, say: Callable[[str], 
             first = await workload.paced(rate, seconds / 6)
             before = _memory(stack)
             taken = await workload.paced(rate, seconds * 5 / 6)
-            after = _memory(stack)
+            after, ended = _memory(stack), time.perf_counter()
+            say("waiting for the pages to catch up")
+            await workload.settle(seconds + SETTLE_WAIT_S)
+            behind = time.perf_counter() - ended
             say("proving the books")
             faults = await workload.faults()
     finally:
@@ -88,6 +97,7 @@ async def hold(rate: float, seconds: float, replicas: int, say: Callable[[str], 
         p50_ms=statistics.median(milliseconds),
         p99_ms=milliseconds[len(milliseconds) * 99 // 100],
         worst_ms=milliseconds[-1],
+        behind_s=behind,
         memory_mb={name: (mb, after[name]) for name, mb in before.items()},
         faults=faults,
     )

@@ -148,9 +148,9 @@ class Workload:
             made.append(_income(event_id))
         return made
 
-    async def settle(self) -> None:
+    async def settle(self, seconds: float = SETTLE_WAIT_S) -> None:
         """Wait until every consumer has taken everything, so that no figure pays for the one before."""
-        await self._until(lambda: self._http.settled(READER))
+        await self._until(lambda: self._http.settled(READER), seconds)
 
     async def faults(self) -> list[str]:
         """What does not agree with what was sent: totals, receipts, states and ledger; nothing, when all is right."""
@@ -179,11 +179,11 @@ class Workload:
                 counted[receipt["event_id"], receipt["outcome"]] += 1
         return counted
 
-    async def _until(self, holds: Callable[[], Awaitable[bool]]) -> None:
-        deadline = time.monotonic() + SETTLE_WAIT_S
+    async def _until(self, holds: Callable[[], Awaitable[bool]], seconds: float = SETTLE_WAIT_S) -> None:
+        deadline = time.monotonic() + seconds
         while not await holds():
             if time.monotonic() > deadline:
-                raise StackError(f"The stack has not come to rest within {SETTLE_WAIT_S:.0f} s.")
+                raise StackError(f"The stack has not come to rest within {seconds:.0f} s.")
             await asyncio.sleep(0.05)
 
     async def _ingress_is_there(self) -> bool:
