@@ -23,24 +23,18 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 metadata = MetaData()
 
 
-def _scheme() -> Column[str]:
+def scheme_column() -> Column[str]:
+    """The first part of a key."""
     return Column("scheme", Text, primary_key=True)
 
 
-def _key(name: str) -> Column[str]:
+def key_column(name: str) -> Column[str]:
+    """A further part of a key."""
     return Column(name, Text, primary_key=True)
-
-
-def _fen(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, server_default="0")
 
 
 def _list(name: str) -> Column[list[str]]:
     return Column(name, JSONB, nullable=False, server_default=text("'[]'::jsonb"))
-
-
-def _map(name: str) -> Column[dict[str, str]]:
-    return Column(name, JSONB, nullable=False, server_default=text("'{}'::jsonb"))
 
 
 tokens = Table(
@@ -111,7 +105,7 @@ bus_credentials = Table(
 business_days = Table(
     "business_days",
     metadata,
-    _scheme(),
+    scheme_column(),
     Column("date", Date, primary_key=True),
     Column("announced_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
@@ -119,9 +113,9 @@ business_days = Table(
 submissions = Table(
     "submissions",
     metadata,
-    _scheme(),
-    _key("institution"),
-    _key("event_id"),
+    scheme_column(),
+    key_column("institution"),
+    key_column("event_id"),
     Column("body_sha256", LargeBinary, nullable=False),
     Column("submitted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("upload", Text),
@@ -138,8 +132,8 @@ event_positions = Table(
 turns = Table(
     "turns",
     metadata,
-    _scheme(),
-    _key("source"),
+    scheme_column(),
+    key_column("source"),
     Column("last", BigInteger, nullable=False),
     comment="The last event of each service that was folded: the next one waits for those between (turns.py).",
 )
@@ -193,8 +187,8 @@ memberships = Table(
     "memberships",
     metadata,
     Column("account", Text, primary_key=True),
-    _scheme(),
-    _key("organisation"),
+    scheme_column(),
+    key_column("organisation"),
     Column("roles", ARRAY(Text), nullable=False),
     ForeignKeyConstraint(["account"], ["accounts.id"]),
     comment="What a person is in an organisation of a scheme: officer, head, auditor, admin.",
@@ -236,8 +230,8 @@ drafts = Table(
     "drafts",
     metadata,
     Column("account", Text, primary_key=True),
-    _scheme(),
-    _key("form"),
+    scheme_column(),
+    key_column("form"),
     Column("fields", JSONB, nullable=False),
     Column("saved_at", DateTime(timezone=True), nullable=False),
     comment="Forms not sent yet, one of a kind a person.",

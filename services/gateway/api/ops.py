@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from nats.js.api import StreamInfo
 from sqlalchemy import select
 
+from services.gateway.api.parked import ALL_SERVICES
 from services.gateway.api.problems import Problem
 from services.gateway.api.resources import reading
 from services.gateway.api.responses import PROBLEMS, answer
@@ -15,28 +16,13 @@ from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.auth.permissions import needs
 from services.gateway.tables import upkeep
 from services.gateway.views import View
-from shared.contracts.registry import SERVICES
 from shared.messaging.bus import ServiceUnavailable
 from shared.messaging.instances import Instance, instances
 from shared.messaging.progress import progress
 from shared.messaging.service import Service
 
-ALL_SERVICES = (*SERVICES, "gateway")
 MOST_WAITING = 1000
 OLDEST = {"backup": timedelta(hours=26), "audit": timedelta(days=8)}
-
-
-class InstanceView(View):
-    """One running replica of a service."""
-
-    service: str
-    name: str
-    version: str
-    since: datetime
-    ready: bool
-    leads: bool
-    partitions: int
-    reason: str
 
 
 class StreamView(View):
@@ -71,7 +57,7 @@ class OperationView(View):
     """The whole platform at one moment; ``faults`` is empty when all is well."""
 
     faults: list[FaultView]
-    instances: list[InstanceView]
+    instances: list[Instance]
     unpublished: dict[str, int | None]
     parked: dict[str, int | None]
     streams: list[StreamView]
@@ -104,7 +90,7 @@ async def operation(service: Service, caller: Caller) -> OperationView:
     faults = [*_of_instances(running), *_of_queues(known, shown), *(f for one in kept for f in _of_upkeep(one, now))]
     return OperationView(
         faults=faults,
-        instances=[InstanceView(**vars(one)) for one in running],
+        instances=running,
         unpublished=known["outbox"],
         parked=known["parked"],
         streams=shown,

@@ -15,15 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from services.gateway.tables import metadata
-
-
-def _scheme() -> Column[str]:
-    return Column("scheme", Text, primary_key=True)
-
-
-def _key(name: str) -> Column[str]:
-    return Column(name, Text, primary_key=True)
+from services.gateway.tables import key_column, metadata, scheme_column
 
 
 def _fen(name: str) -> Column[int]:
@@ -41,8 +33,8 @@ def _map(name: str) -> Column[dict[str, str]]:
 cases = Table(
     "cases",
     metadata,
-    _scheme(),
-    _key("uscc"),
+    scheme_column(),
+    key_column("uscc"),
     Column("name", Text, nullable=False, server_default=""),
     Column("recommender", Text, nullable=False, server_default=""),
     Column("attempt", Integer, nullable=False, server_default="0"),
@@ -75,17 +67,17 @@ cases = Table(
 case_parties = Table(
     "case_parties",
     metadata,
-    _scheme(),
-    _key("uscc"),
-    _key("institution"),
+    scheme_column(),
+    key_column("uscc"),
+    key_column("institution"),
     comment="Who besides the agencies may read a case: seats, pushed institutions and parties of the loan.",
 )
 Index("case_parties_institution", case_parties.c.scheme, case_parties.c.institution)
 referrals = Table(
     "referrals",
     metadata,
-    _scheme(),
-    _key("uscc"),
+    scheme_column(),
+    key_column("uscc"),
     Column("attempt", Integer, primary_key=True),
     Column("recommender", Text, nullable=False),
     Column("referred_on", Date, nullable=False),
@@ -95,24 +87,24 @@ Index("referrals_recommender", referrals.c.scheme, referrals.c.recommender, refe
 compensated = Table(
     "compensated",
     metadata,
-    _scheme(),
-    _key("department"),
+    scheme_column(),
+    key_column("department"),
     Column("year", Integer, primary_key=True),
-    _key("uscc"),
+    key_column("uscc"),
 )
 department_flags = Table(
     "department_flags",
     metadata,
-    _scheme(),
-    _key("department"),
+    scheme_column(),
+    key_column("department"),
     Column("year", Integer, primary_key=True),
     _list("enterprises"),
 )
 high_slots = Table(
     "high_slots",
     metadata,
-    _scheme(),
-    _key("uscc"),
+    scheme_column(),
+    key_column("uscc"),
     Column("year", Integer, nullable=False),
     Column("loan_no", Text),
     comment="Slots of the yearly limit of high ratings that are taken now.",
@@ -121,8 +113,8 @@ high_slots = Table(
 agreements = Table(
     "agreements",
     metadata,
-    _scheme(),
-    _key("institution"),
+    scheme_column(),
+    key_column("institution"),
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("valid_from", Date, nullable=False),
@@ -135,8 +127,8 @@ agreements = Table(
 sanctions = Table(
     "sanctions",
     metadata,
-    _scheme(),
-    _key("event_id"),
+    scheme_column(),
+    key_column("event_id"),
     Column("institution", Text, nullable=False),
     Column("measure", Text, nullable=False),
     Column("reduction", Numeric),
@@ -149,8 +141,8 @@ Index("sanctions_institution", sanctions.c.scheme, sanctions.c.institution)
 loans = Table(
     "loans",
     metadata,
-    _scheme(),
-    _key("loan_no"),
+    scheme_column(),
+    key_column("loan_no"),
     Column("uscc", Text, nullable=False, server_default=""),
     Column("lender", Text),
     Column("payee", Text),
@@ -174,9 +166,9 @@ Index("loans_uscc", loans.c.scheme, loans.c.uscc)
 payouts = Table(
     "payouts",
     metadata,
-    _scheme(),
-    _key("kind"),
-    _key("ref"),
+    scheme_column(),
+    key_column("kind"),
+    key_column("ref"),
     Column("loan_no", Text),
     Column("uscc", Text),
     Column("payee", Text),
@@ -191,8 +183,8 @@ Index("payouts_loan", payouts.c.scheme, payouts.c.loan_no)
 disbursements = Table(
     "disbursements",
     metadata,
-    _scheme(),
-    _key("id"),
+    scheme_column(),
+    key_column("id"),
     Column("position", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("status", Text, nullable=False),
@@ -213,14 +205,14 @@ Index("disbursements_loan", disbursements.c.scheme, disbursements.c.loan_no)
 fund = Table(
     "fund",
     metadata,
-    _scheme(),
+    scheme_column(),
     Column("version", BigInteger, nullable=False),
     Column("figures", JSONB, nullable=False),
 )
 fund_days = Table(
     "fund_days",
     metadata,
-    _scheme(),
+    scheme_column(),
     Column("on", Date, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("figures", JSONB, nullable=False),
@@ -245,8 +237,8 @@ Index("ledger_entries_account", ledger_entries.c.scheme, ledger_entries.c.accoun
 recoveries = Table(
     "recoveries",
     metadata,
-    _scheme(),
-    _key("loan_no"),
+    scheme_column(),
+    key_column("loan_no"),
     Column("uscc", Text, nullable=False, server_default=""),
     Column("payee", Text),
     Column("lender", Text),
@@ -267,9 +259,9 @@ recoveries = Table(
 reports = Table(
     "reports",
     metadata,
-    _scheme(),
-    _key("kind"),
-    _key("period"),
+    scheme_column(),
+    key_column("kind"),
+    key_column("period"),
     Column("organisation", Text, nullable=False),
     Column("done_on", Date, nullable=False),
 )
@@ -277,10 +269,10 @@ reports = Table(
 waiting = Table(
     "waiting",
     metadata,
-    _scheme(),
-    _key("organisation"),
-    _key("kind"),
-    _key("about"),
+    scheme_column(),
+    key_column("organisation"),
+    key_column("kind"),
+    key_column("about"),
     Column("uscc", Text),
     Column("half", Text),
     Column("since", Date, nullable=False),
