@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared.database import MAX_OVERFLOW, POOL_SIZE
-from shared.messaging.tables import outbox, parked
+from shared.messaging.tables import outbox, parked, relayed_streams
 from shared.observability.scrape import Scrape, gauge, gauges
 
 if TYPE_CHECKING:
@@ -37,11 +37,16 @@ class Health:
         app.add_route("/readyz", self._readyz, include_in_schema=False)
         app.add_route("/metrics", self.scrape.answer, include_in_schema=False)
 
-    async def backlog(self) -> dict[str, int]:
-        """How many outbox rows are not yet on the bus, and how many parked messages are not settled."""
+    async def backlog(self) -> dict[str, Any]:
+        """``{unpublished, parked, relayed}``: outbox rows not yet on the bus, parked messages that are not settled, and
+
+        when each stream that the relay knows was made.
+        """
         async with self._service.engine.connect() as connection:
             row = (await connection.execute(_backlog())).one()
-        return {"unpublished": row.unpublished, "parked": row.parked}
+            relayed = await connection.execute(select(relayed_streams.c.stream, relayed_streams.c.created))
+            known = {one.stream: one.created for one in relayed}
+        return {"unpublished": row.unpublished, "parked": row.parked, "relayed": known}
 
     async def _messages(self) -> Iterable[Metric]:
         oldest = select(outbox.c.recorded_at).where(_UNPUBLISHED).order_by(outbox.c.id).limit(1).scalar_subquery()

@@ -18,19 +18,23 @@ async def progress(service: "Service") -> dict[str, Any]:
     """``{settled, outbox: {service: unpublished}, parked: {service: count}, consumers: {stream/durable: waiting}}``.
 
     Outboxes and streams are read before and after the consumers: a message at work is either not acked (its consumer is
-    busy), or its effects wait in an outbox, or they made a stream longer. ServiceUnavailable when the bus is away.
+    busy), or its effects wait in an outbox, or they made a stream longer. After a loss of the bus nothing is settled
+    until every relay has found the new streams and every consumer is there again. ServiceUnavailable when it is away.
     """
     try:
-        before, lengths = await asyncio.gather(_outboxes(service), _lengths(service))
-        found = await asyncio.gather(*(_waiting(service, stream) for stream in lengths))
-        after, lengths_after = await asyncio.gather(_outboxes(service), _lengths(service))
+        before, streams = await asyncio.gather(_outboxes(service), _streams(service))
+        found = await asyncio.gather(*(_waiting(service, stream) for stream in streams))
+        after, streams_after = await asyncio.gather(_outboxes(service), _streams(service))
     except (nats.errors.Error, TimeoutError) as error:
         raise ServiceUnavailable("the bus") from error
     consumers = {place: count for one in found for place, count in one.items()}
     idle = not any(consumers.values())
-    empty = all(one["unpublished"] == 0 for one in (*before.values(), *after.values()))
+    made = {name: created for name, (created, _) in streams.items()}
+    told = (*before.values(), *after.values())
+    full = all(one["unpublished"] == 0 and one["relayed"].items() <= made.items() for one in told)
+    bound = all(place in consumers for one in told for place in one.get("takes", ()))
     return {
-        "settled": idle and empty and lengths == lengths_after,
+        "settled": idle and full and bound and streams == streams_after,
         "outbox": {name: one["unpublished"] for name, one in after.items()},
         "parked": {name: one["parked"] for name, one in after.items()},
         "consumers": consumers,
@@ -49,8 +53,9 @@ async def _outbox(service: "Service", name: str) -> dict[str, Any]:
         return {"unpublished": None, "parked": None}
 
 
-async def _lengths(service: "Service") -> dict[str, int]:
-    return {info.config.name or "": info.state.last_seq for info in await service.bus.js.streams_info()}
+async def _streams(service: "Service") -> dict[str, tuple[str, int]]:
+    infos = await service.bus.js.streams_info()
+    return {info.config.name or "": (str(info.created), info.state.last_seq) for info in infos}
 
 
 async def _waiting(service: "Service", stream: str) -> dict[str, int]:

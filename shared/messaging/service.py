@@ -86,6 +86,7 @@ class Service:
     lost: str = field(init=False, default="")
     started: datetime = field(init=False)
     relay: Relay = field(init=False)
+    taking: set[Consumer] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.health = Health(self)
@@ -314,7 +315,7 @@ class Service:
     async def _watch(self, binding: Binding, dispatch: "Dispatch") -> None:
         """Every few seconds: streams and consumers are right, every institution's ingress is taken, figures fresh."""
         bound: set[str] = set()
-        taking = set(self._intakes(dispatch))
+        self.taking = set(self._intakes(dispatch))
         well = -math.inf
         while True:
             try:
@@ -326,11 +327,11 @@ class Service:
                         await self._read_again(consumer, intake)
                         await binding.consume(consumer, intake.take).start()
                         bound.add(institution)
-                        taking.add(consumer)
+                        self.taking.add(consumer)
                 if self.all_events:
                     for institution in await self._institutions():
                         await make_room(self.bus.js, institution)
-                for consumer in taking:
+                for consumer in self.taking:
                     LAG.labels(consumer.stream).set(await note_taken(self.engine, self.bus.js, consumer))
                 self.ready, well = True, time.monotonic()
             except Exception as error:
@@ -347,7 +348,8 @@ class Service:
         return Relay(self._dsn(), self.bus.js, lambda stream: ensure_stream(self.bus.js, stream), (EVENTS, RECEIPTS))
 
     async def _progress(self, body: bytes, subject: str) -> bytes:
-        return json.dumps(await self.health.backlog()).encode()
+        takes = [f"{consumer.stream}/{consumer.durable}" for consumer in self.taking]
+        return json.dumps({**await self.health.backlog(), "takes": takes}).encode()
 
     async def _instance(self, body: bytes, subject: str) -> bytes:
         owned = len(self.owners.partitions)

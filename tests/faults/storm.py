@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TypeVar
 import nats
 import nats.errors
 import psutil
+from nats.js import JetStreamContext
 
 from riskpool.layout import Layout
 from riskpool.stack import Stack
@@ -170,13 +171,7 @@ class Storm:
 
     async def _fill_bus(self, seconds: float) -> None:
         """No stream takes another byte for a while."""
-        claim, sign = signing_in(lambda: Path(self._stack.nats_credentials).read_text(encoding="ascii"))
-        client = await nats.connect(
-            servers_in(self._stack.nats_url), user_jwt_cb=claim, signature_cb=sign, max_reconnect_attempts=-1,
-            error_cb=_ignored,
-        )  # fmt: skip
-        try:
-            js = client.jetstream(timeout=10)
+        async with on_the_bus(self._stack) as js:
             infos = await told(js.streams_info)
             usual = [info.config.evolve() for info in infos]
             for info in infos:
@@ -185,8 +180,6 @@ class Storm:
             await asyncio.sleep(seconds)
             for settings in usual:
                 await told(partial(js.update_stream, settings))
-        finally:
-            await client.close()
 
     async def _fill_disk(self, seconds: float) -> None:
         """No room is left for the database for a while."""
@@ -200,6 +193,19 @@ class Storm:
             await asyncio.sleep(seconds)
         finally:
             filler.unlink()
+
+
+@contextlib.asynccontextmanager
+async def on_the_bus(stack: Stack) -> AsyncIterator[JetStreamContext]:
+    """The bus as its operator sees it; outlives its restarts."""
+    claim, sign = signing_in(lambda: Path(stack.nats_credentials).read_text(encoding="ascii"))
+    client = await nats.connect(
+        servers_in(stack.nats_url), user_jwt_cb=claim, signature_cb=sign, max_reconnect_attempts=-1, error_cb=_ignored
+    )
+    try:
+        yield client.jetstream(timeout=10)
+    finally:
+        await client.close()
 
 
 async def told(ask: Callable[[], Awaitable[T]]) -> T:

@@ -1,10 +1,12 @@
 """A random year of business comes to the same books whatever befalls services, servers, links and messages."""
 
+import asyncio
 import json
 import os
 
 import pytest
 
+from riskpool.services import SERVICES
 from tests.faults.books import (
     as_owner,
     books_of,
@@ -15,7 +17,7 @@ from tests.faults.books import (
     shown_of_cases,
     unfinished,
 )
-from tests.faults.storm import Fault, Storm
+from tests.faults.storm import Fault, Storm, on_the_bus
 from tests.faults.world import World, Year
 
 SECONDS = 600 + 10 * int(os.environ.get("FAULTS") or 8)
@@ -44,6 +46,21 @@ async def test_the_same_year_with_faults_comes_to_the_same_books(running: World,
 
 async def test_the_same_year_with_faults_shows_the_same_cases(calm: Year, stormy: Year) -> None:
     assert differences(shown_of_cases(calm.books), shown_of_cases(stormy.books)) == []
+
+
+async def test_nothing_is_settled_until_a_bus_that_forgot_everything_is_filled_again(
+    running: World, stormy: Year
+) -> None:
+    recorded = 0
+    for service in SERVICES:
+        query = "select count(*) from outbox where stream = 'EVENTS'"
+        recorded += (await as_owner(running.stack, service, query))[0]["count"]
+    forgetful = Storm(running.stack, running.links, None, [Fault(0, "forget", "", 0)])
+    async with running.doors("stormy", stormy.mischief) as doors, on_the_bus(running.stack) as js:
+        await forgetful.over()
+        while not await doors.http.settled("drc"):
+            await asyncio.sleep(0.01)
+        assert (await js.stream_info("EVENTS")).state.messages == recorded
 
 
 # -- what shows that a fault would be seen; these spoil the calm year, so they come last -----------------------------
