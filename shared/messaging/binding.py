@@ -1,7 +1,7 @@
 """The one place that knows FastStream: durable pull consumers taken in batches, and answers to requests."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
@@ -18,6 +18,16 @@ from shared.messaging.provisioning import Consumer
 Take = Callable[[Sequence[Msg]], Awaitable[None]]
 Reply = Callable[[bytes, str], Awaitable[bytes]]
 COMMANDS_AT_ONCE = 4
+
+
+class Subscriber(Protocol):
+    """What takes from a consumer: by itself when the binding starts after it was made, else when it is started."""
+
+    async def start(self) -> None:
+        """Begin to take."""
+
+    async def stop(self) -> None:
+        """Finish the batch at work and take no more."""
 
 
 async def _as_it_came(message: Any) -> Any:
@@ -48,7 +58,7 @@ class Binding:
             security=NatsJWT(*signing_in(file.read_text), **encrypted) if file else NatsSecurity(**encrypted),
         )
 
-    def consume(self, consumer: Consumer, take: Take) -> Any:
+    def consume(self, consumer: Consumer, take: Take) -> Subscriber:
         """Give a provisioned durable's messages to ``take``, batch by batch; it acks by itself."""
         subscriber = self.broker.subscriber(
             consumer.subjects[0],
@@ -66,7 +76,8 @@ class Binding:
             raw: Any = message.raw_message
             await take(raw)
 
-        return subscriber
+        taking: Subscriber = subscriber
+        return taking
 
     def serve(self, subject: str, queue: str, reply: Reply) -> None:
         """Answer requests on a subject, one replica of the queue each."""

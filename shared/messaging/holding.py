@@ -45,6 +45,12 @@ class Held:
         """A message was taken."""
         self._since.pop((one.source, one.id), None)
 
+    def end(self) -> None:
+        """Hold nothing any more: another replica takes what the server delivers again."""
+        if self._again:
+            self._again.cancel()
+        self._held, self._since, self._again = {}, {}, None
+
     def later(self, take: Callable[[Sequence[Msg]], Awaitable[None]]) -> None:
         """Try what is held again soon, though nothing comes: another replica may have taken what was awaited."""
 

@@ -25,7 +25,7 @@ from shared.contracts.review import AgreementSigned
 from shared.database import engine_from_environment
 from shared.messaging import tables
 from shared.messaging.backlog import make_room
-from shared.messaging.binding import Binding
+from shared.messaging.binding import Binding, Subscriber
 from shared.messaging.bus import Bus, connect
 from shared.messaging.dispatch import Dispatch
 from shared.messaging.envelope import Envelope
@@ -34,6 +34,7 @@ from shared.messaging.health import Health
 from shared.messaging.instances import SUBJECT as INSTANCES
 from shared.messaging.instances import Instance, own_name, version
 from shared.messaging.intake import Intake, InTurn, telling
+from shared.messaging.leading import lead_when_free
 from shared.messaging.owners import Owners, unpacked
 from shared.messaging.parked import Parked
 from shared.messaging.progress import progress
@@ -53,6 +54,7 @@ Project = Callable[[AsyncConnection, Any, Event], Awaitable[None]]
 WATCH_SECONDS = 5.0
 PATIENCE_SECONDS = 20.0  # while the bus's nodes choose a leader anew: else no replica of any service were ready
 LOST_SECONDS = 10.0
+FOLDING = 7002  # the lock of the replica that takes events in their turn
 ORPHANS = "review"  # the service that also answers for partner events that nobody knows
 
 
@@ -170,9 +172,11 @@ class Service:
         try:
             await self._until_it_works(self._provision)
             await self._until_it_works(self._until_nothing_is_lost)
-            for consumer, intake in self._intakes(dispatch).items():
+            intakes = self._intakes(dispatch)
+            for consumer, intake in intakes.items():
                 await self._until_it_works(partial(self._read_again, consumer, intake))
-                binding.consume(consumer, intake.take)
+                if intake.in_turn is None:
+                    binding.consume(consumer, intake.take)
             if self.commands:
                 binding.serve(f"commands.*.{self.name}.*", self.name, dispatch.command)
             binding.serve(f"progress.{self.name}", self.name, self._progress)
@@ -180,9 +184,12 @@ class Service:
             binding.serve(f"parked.{self.name}", self.name, parked.answer)
             binding.serve(INSTANCES, own_name(), self._instance)
             await self._until_it_works(binding.start)
+            folding = [partial(self._fold, binding.consume(c, i.take), i) for c, i in intakes.items() if i.in_turn]
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.relay.run(), name="relay")
                 group.create_task(self._watch(binding, dispatch), name="watch")
+                for fold in folding:
+                    group.create_task(lead_when_free(self.engine, FOLDING, fold), name="fold")
                 if self.all_events is None:
                     group.create_task(self.owners.run(), name="owners")
         finally:
@@ -203,6 +210,17 @@ class Service:
 
     async def _read_again(self, consumer: Consumer, intake: Intake) -> None:
         await read_again_what_is_missing(self.engine, self.bus.js, consumer, intake.consumer)
+
+    async def _fold(self, subscriber: Subscriber, intake: Intake, holding: AsyncConnection) -> None:
+        """Take events in their turn, which one replica of all does: two would each hold what follows the other's."""
+        try:
+            await subscriber.start()
+            while True:
+                await holding.execute(select(1))
+                await asyncio.sleep(1)
+        finally:
+            await subscriber.stop()
+            intake.held.end()
 
     async def _closed(self) -> None:
         if self.ready:

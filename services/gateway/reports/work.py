@@ -9,12 +9,12 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.documents.files import Files
-from services.gateway.leading import lead_when_free
 from services.gateway.reports.asked import Asked
 from services.gateway.reports.making import make, scheme_of
 from services.gateway.reports.period import parse_period
 from services.gateway.reports.report import Unreconciled
 from services.gateway.tables import report_jobs
+from shared.messaging.leading import lead_when_free
 from shared.messaging.service import Service
 from shared.scheme.loader import Scheme
 

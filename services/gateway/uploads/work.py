@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.business_days import announce_through
 from services.gateway.documents.files import Files
-from services.gateway.leading import lead_when_free
 from services.gateway.store import Standing, keep_rows
 from services.gateway.tables import upload_rows, uploads
 from services.gateway.uploads.columns import Cell, Column, Ids, data_of, lost_in, named, text_of
@@ -25,6 +24,7 @@ from shared.clock import business_date
 from shared.contracts.registry import PARTNER_EVENTS
 from shared.messaging.envelope import type_of
 from shared.messaging.incoming import describe
+from shared.messaging.leading import lead_when_free
 from shared.messaging.service import Service
 from shared.messaging.tables import receipts
 

@@ -1,4 +1,4 @@
-"""Work that one gateway of all does: who holds a session lock leads, and another takes over when it ends."""
+"""Work that one replica of all does: who holds a session lock leads, and another takes over when it ends."""
 
 import asyncio
 import logging
@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-log = logging.getLogger("riskpool.gateway")
-AGAIN_SECONDS = 5.0
+log = logging.getLogger("riskpool.leading")
+AGAIN_SECONDS = 2.0
 
 
 async def lead_when_free(engine: AsyncEngine, lock: int, lead: Callable[[AsyncConnection], Awaitable[None]]) -> None:
-    """Do ``lead``, which ends only by an error, whenever nobody else holds the lock; it is given the connection."""
+    """Do ``lead``, which ends only by an error, whenever nobody else holds the lock; it is given the connection.
+
+    It should ask something of the connection now and then, so that it ends when the lock is lost.
+    """
     while True:
         try:
             async with engine.connect() as connection:
