@@ -123,7 +123,7 @@ async def _take(connection: AsyncConnection, event: Event, identifier: str, at: 
         subject=event.about, scheme=SCHEME, correlationid=event.case, causationid=f"cause-{identifier}",
         schemeversion="bench", data=event.model_dump(mode="json"),
     )  # fmt: skip
-    await project(connection, envelope, event)
+    await project(connection, [(envelope, event)])
 
 
 def _life(life: int, stage: str) -> Iterator[Event]:

@@ -6,13 +6,15 @@ import json
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.clock import SHANGHAI
 from shared.contracts.base import OrganisationKind, PartnerEvent, made
@@ -54,7 +56,7 @@ class Dispatch:
         if isinstance(one.message, AgreementSigned):
             transaction.signed.append((one.scheme, _institution(one.message)))
         if self.service.all_events and one.scheme in self.service.schemes:
-            await self.service.all_events(transaction.connection, one.envelope, one.message)  # type: ignore[arg-type]
+            transaction.write_together(self.service.all_events, (one.envelope, one.message))
         handler = self.service.events.get(type(one.message))  # type: ignore[arg-type]
         if handler and one.scheme in self.service.schemes:
             sender = one.source.rsplit("/", 1)[1]
@@ -156,7 +158,7 @@ class Dispatch:
         assert one.envelope is not None
         receipt = Receipt.model_validate_json(json.dumps(one.envelope.data))
         row = {**receipt.model_dump(), "scheme": one.scheme, "institution": one.institution, "event_name": one.name}
-        await transaction.connection.execute(insert(receipts).values(row).on_conflict_do_nothing())
+        transaction.write_together(_keep_receipts, row)
         return "taken"
 
     # -- commands --------------------------------------------------------------------------------------------------
@@ -255,6 +257,10 @@ class Dispatch:
             envelope.correlationid,
             envelope.traceparent,
         )
+
+
+async def _keep_receipts(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    await connection.execute(insert(receipts).on_conflict_do_nothing(), rows)
 
 
 def _institution(signed: AgreementSigned) -> Institution:

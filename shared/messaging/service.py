@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -50,7 +50,7 @@ from shared.scheme.loader import Scheme, content_of, load_schemes
 
 log = logging.getLogger("riskpool.service")
 Handler = Callable[[UnitOfWork, Any], Awaitable[Any]]
-Project = Callable[[AsyncConnection, Any, Event], Awaitable[None]]
+Project = Callable[[AsyncConnection, Sequence[tuple[Envelope, Event]]], Awaitable[None]]
 WATCH_SECONDS = 5.0
 PATIENCE_SECONDS = 20.0  # while the bus's nodes choose a leader anew: else no replica of any service were ready
 LOST_SECONDS = 10.0

@@ -1,6 +1,6 @@
 """One transaction: load state, decide, evolve it by the events that follow, announce them in the outbox."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -17,6 +17,7 @@ from shared.messaging.statement import Part, fence, write
 from shared.messaging.tables import institutions, schemes
 from shared.scheme.loader import Policy, Scheme
 
+Together = Callable[[AsyncConnection, list[Any]], Awaitable[None]]
 S = TypeVar("S", bound=Shape)
 P = TypeVar("P", bound=Policy)
 Place = tuple[str, str, str]
@@ -100,6 +101,11 @@ class Transaction:
     heads: dict[str, Head] = field(default_factory=dict)
     announcements: list[Announcement] = field(default_factory=list)
     signed: list[tuple[str, Institution]] = field(default_factory=list)
+    together: dict[Together, list[Any]] = field(default_factory=dict)
+
+    def write_together(self, write: Together, item: Any) -> None:
+        """Let ``write`` write this and all its other items at once, in their order, when the messages are handled."""
+        self.together.setdefault(write, []).append(item)
 
     async def load(self, scheme: str, aggregate: Aggregate[S], key: str) -> S | None:
         """The state of one thing as this write will leave it."""
@@ -150,6 +156,9 @@ class Transaction:
 
     async def flush(self) -> None:
         """Write everything that is not yet written; the caller commits."""
+        for write_all, items in self.together.items():
+            await write_all(self.connection, items)
+        self.together.clear()
         touched = {one.scheme for one in self.announcements if one.event} | {place[1] for place in self.changed}
         if touched - self.heads.keys():
             self.heads |= await lock(self.connection, touched - self.heads.keys())

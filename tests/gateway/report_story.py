@@ -280,4 +280,4 @@ async def take(connection: AsyncConnection, told: list[tuple[date, Event]], firs
             subject=event.about, time=datetime.combine(on, time(9), SHANGHAI) + timedelta(seconds=place), scheme=SCHEME,
             correlationid=event.case, data=event.model_dump(mode="json"),
         )  # fmt: skip
-        await project(connection, envelope, event)
+        await project(connection, [(envelope, event)])

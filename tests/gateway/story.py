@@ -290,7 +290,7 @@ async def take(connection: AsyncConnection, events: Iterable[Event], scheme: str
             correlationid=event.case,
             data=event.model_dump(mode="json"),
         )
-        await project(connection, envelope, event)
+        await project(connection, [(envelope, event)])
 
 
 def interleaved(parts: dict[str, list[Event]], turns: Sequence[str]) -> list[Event]:

@@ -47,7 +47,7 @@ class Way:
 
     async def _handle(self, transaction: Transaction, one: Incoming) -> str:
         assert one.envelope and isinstance(one.message, Event)
-        await project(transaction.connection, one.envelope, one.message)
+        transaction.write_together(project, (one.envelope, one.message))
         return "taken"
 
     async def send(self, event: Event, turn: int | None) -> None:

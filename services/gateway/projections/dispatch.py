@@ -1,12 +1,10 @@
-"""Every service's events, in stream order: kept for reading and handed to the projections that know them."""
+"""Every service's events, in their order: kept for reading and handed to the projections that know them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import literal, select
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import DateTime, Text
 
 from services.gateway.projections import (
     cases,
@@ -93,44 +91,56 @@ HANDLERS: dict[type[Event], tuple[Handler, ...]] = {
 }
 
 
-async def project(connection: AsyncConnection, envelope: Envelope, event: Event) -> None:
-    """Keep one event and let the projections that know it write their rows, in the batch's transaction."""
-    await fold(Projected(connection, envelope, await _keep(connection, envelope, event)), event)
+async def project(connection: AsyncConnection, batch: Sequence[tuple[Envelope, Event]]) -> None:
+    """Keep events and let the projections that know them write their rows, in the batch's transaction."""
+    last = await _keep(connection, batch)
+    positions = range(last - len(batch) + 1, last + 1)
+    await fold(
+        [
+            (Projected(connection, envelope, position), event)
+            for position, (envelope, event) in zip(positions, batch, strict=True)
+        ]
+    )
 
 
-async def fold(at: Projected, event: Event) -> None:
-    """Let the projections that know an event write their rows; they follow from the events alone."""
-    if isinstance(event, money.PoolEvent):
-        await pool.figures(at, event)
-        await ledger.posted(at, event)
-    for handler in (*HANDLERS.get(type(event), ()), *waiting.HANDLERS.get(type(event), ())):
-        await handler(at, event)
+async def fold(batch: Sequence[tuple[Projected, Event]]) -> None:
+    """Let the projections that know events write their rows; they follow from the events alone."""
+    for at, event in batch:
+        for handler in (*HANDLERS.get(type(event), ()), *waiting.HANDLERS.get(type(event), ())):
+            await handler(at, event)
+    # What every event of the pool changes is written once a batch; no other projection reads it.
+    if postings := [(at, event) for at, event in batch if isinstance(event, money.PoolEvent)]:
+        await pool.figures(postings)
+        await ledger.posted(postings)
 
 
-async def _keep(connection: AsyncConnection, envelope: Envelope, event: Event) -> int:
-    """Store the event at the next position; the counter's row lock makes positions grow in commit order."""
-    counter = insert(event_positions).values(id=1, last=1)
-    counter = counter.on_conflict_do_update(index_elements=["id"], set_={"last": event_positions.c.last + 1})
-    following = counter.returning(event_positions.c.last).cte("following")
-    why = event.why.model_dump(mode="json") if event.why else None
-    row = {
-        "position": following.c.last,
-        "id": literal(envelope.id, Text),
-        "scheme": literal(envelope.scheme, Text),
-        "service": literal(event.service, Text),
-        "type": literal(envelope.name, Text),
-        "subject": literal(envelope.subject, Text),
-        "about": literal(sorted(_about(envelope)), ARRAY(Text)),
-        "at": literal(envelope.time, DateTime(timezone=True)),
-        "correlation_id": literal(envelope.correlationid, Text),
-        "causation_id": literal(envelope.causationid, Text),
-        "scheme_version": literal(envelope.schemeversion, Text),
-        "data": literal({key: value for key, value in envelope.data.items() if key != "why"}, JSONB),
-        "why": literal(why, JSONB(none_as_null=True)),
-    }
-    kept = insert(events).from_select(list(row), select(*row.values())).returning(events.c.position)
-    position: int = (await connection.execute(kept)).scalar_one()
-    return position
+async def _keep(connection: AsyncConnection, batch: Sequence[tuple[Envelope, Event]]) -> int:
+    """Store events at the next positions, and say the last; the counter's row lock lets them grow in commit order."""
+    counter = insert(event_positions).values(id=1, last=len(batch))
+    counter = counter.on_conflict_do_update(
+        index_elements=["id"], set_={"last": event_positions.c.last + counter.excluded.last}
+    )
+    last: int = (await connection.execute(counter.returning(event_positions.c.last))).scalar_one()
+    rows = [
+        {
+            "position": last - len(batch) + place,
+            "id": envelope.id,
+            "scheme": envelope.scheme,
+            "service": event.service,
+            "type": envelope.name,
+            "subject": envelope.subject,
+            "about": sorted(_about(envelope)),
+            "at": envelope.time,
+            "correlation_id": envelope.correlationid,
+            "causation_id": envelope.causationid,
+            "scheme_version": envelope.schemeversion,
+            "data": {key: value for key, value in envelope.data.items() if key != "why"},
+            "why": event.why.model_dump(mode="json") if event.why else None,
+        }
+        for place, (envelope, event) in enumerate(batch, 1)
+    ]
+    await connection.execute(insert(events), rows)
+    return last
 
 
 def _about(envelope: Envelope) -> set[str]:

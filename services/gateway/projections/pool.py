@@ -1,8 +1,10 @@
 """The fund's newest figures, its payout queue and its disbursements, as the pool says them."""
 
+from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
-from sqlalchemy import case
+from sqlalchemy import Table, case
 from sqlalchemy.dialects.postgresql import insert
 
 from services.gateway.projections.tables import disbursements, fund, fund_days, payouts
@@ -25,17 +27,31 @@ def _kind(event: object) -> str:
     return next(kind for prefix, kind in _KIND.items() if type(event).__name__.startswith(prefix))
 
 
-async def figures(at: Projected, event: pool.PoolEvent) -> None:
+async def figures(batch: Sequence[tuple[Projected, pool.PoolEvent]]) -> None:
     """Keep the newest figures, and those that each day ends with; an older version never replaces a newer one."""
-    kept = {"version": event.fund.version, "figures": event.fund.model_dump(mode="json", exclude={"version"})}
-    for table, keys in ((fund, {}), (fund_days, {"on": event.on})):
-        write = insert(table).values(scheme=at.scheme, **keys, **kept)
+    newest: dict[tuple[Table, str, date | None], pool.PoolEvent] = {}
+    for at, event in batch:
+        for place in ((fund, at.scheme, None), (fund_days, at.scheme, event.on)):
+            if place not in newest or newest[place].fund.version <= event.fund.version:
+                newest[place] = event
+    for table, keys in ((fund, ()), (fund_days, ("on",))):
+        rows = [
+            {
+                "scheme": scheme,
+                **dict.fromkeys(keys, on),
+                "version": event.fund.version,
+                "figures": event.fund.model_dump(mode="json", exclude={"version"}),
+            }
+            for (of, scheme, on), event in newest.items()
+            if of is table
+        ]
+        write = insert(table).values(rows)
         newer = write.on_conflict_do_update(
             index_elements=["scheme", *keys],
             set_={"version": write.excluded.version, "figures": write.excluded.figures},
             where=table.c.version <= write.excluded.version,
         )
-        await at.connection.execute(newer)
+        await batch[0][0].connection.execute(newer)
 
 
 async def notice_issued(at: Projected, event: pool.PayoutNoticeIssued) -> None:

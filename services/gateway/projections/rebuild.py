@@ -105,15 +105,14 @@ async def _fold_on(connection: AsyncConnection, after: int, newest: int, told: T
         rows = (await connection.execute(query.order_by(events.c.position).limit(BATCH))).all()
         if not rows:
             break
-        for row in rows:
-            await _fold_one(connection, row)
+        await fold([_kept(connection, row) for row in rows])
         done += len(rows)
         after = rows[-1].position
         told(after, newest)
     return done
 
 
-async def _fold_one(connection: AsyncConnection, row: Row[Any]) -> None:
+def _kept(connection: AsyncConnection, row: Row[Any]) -> tuple[Projected, Event]:
     cls = EVENTS[row.service, row.type]
     event: Event = cls.model_validate_json(json.dumps({**row.data, "why": row.why}))
     envelope = Envelope(
@@ -129,7 +128,7 @@ async def _fold_one(connection: AsyncConnection, row: Row[Any]) -> None:
         schemeversion=row.scheme_version,
         data=row.data,
     )
-    await fold(Projected(connection, envelope, row.position), event)
+    return Projected(connection, envelope, row.position), event
 
 
 async def _newest(connection: AsyncConnection) -> int:
