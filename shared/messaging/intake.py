@@ -32,6 +32,11 @@ MAX_ATTEMPTS = 6
 MAX_WAITS = 60
 BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 
+# Not Core's insert() of many values, which is compiled anew for every batch: a third of what a batch costs.
+_TAKE = """insert into inbox (consumer, source, message_id, body_sha256)
+    select $1, * from unnest($2::text[], $3::text[], $4::bytea[])
+    on conflict do nothing returning source, message_id"""
+
 Handle = Callable[[Transaction, Incoming], Awaitable[str]]
 InTurn = Callable[[AsyncConnection, Sequence[Incoming]], Awaitable[Sequence[Incoming]]]
 Read = Callable[[Msg], Incoming]
@@ -212,12 +217,10 @@ class Intake:
     ) -> list[Incoming]:
         """The messages not taken before, each once; an id taken before with another body is an error."""
         rows = {(one.source, one.id): one.body_sha256 for one in reversed(batch)}
-        values = [
-            {"consumer": self.consumer, "source": s, "message_id": i, "body_sha256": h}
-            for (s, i), h in sorted(rows.items())
-        ]
-        write = insert(inbox).values(values).on_conflict_do_nothing().returning(inbox.c.source, inbox.c.message_id)
-        new = {(row.source, row.message_id) for row in await connection.execute(write)}
+        sources, ids = map(list, zip(*sorted(rows), strict=True))
+        digests = [digest for _, digest in sorted(rows.items())]
+        written = await connection.exec_driver_sql(_TAKE, (self.consumer, sources, ids, digests))
+        new = {(row.source, row.message_id) for row in written}
         fresh: list[Incoming] = []
         for one in batch:
             place = (one.source, one.id)

@@ -45,13 +45,13 @@ async def figures(batch: Sequence[tuple[Projected, pool.PoolEvent]]) -> None:
             for (of, scheme, on), event in newest.items()
             if of is table
         ]
-        write = insert(table).values(rows)
+        write = insert(table)
         newer = write.on_conflict_do_update(
             index_elements=["scheme", *keys],
             set_={"version": write.excluded.version, "figures": write.excluded.figures},
             where=table.c.version <= write.excluded.version,
         )
-        await batch[0][0].connection.execute(newer)
+        await batch[0][0].connection.execute(newer, rows)
 
 
 async def notice_issued(at: Projected, event: pool.PayoutNoticeIssued) -> None:

@@ -37,7 +37,7 @@ async def in_turn(connection: AsyncConnection, batch: Sequence[Incoming]) -> lis
         if known.get((scheme, source)) != turn
     ]
     if changed:
-        write = insert(turns).values(changed)
+        write = insert(turns)
         change = write.on_conflict_do_update(index_elements=["scheme", "source"], set_={"last": write.excluded.last})
-        await connection.execute(change)
+        await connection.execute(change, changed)
     return ready

@@ -189,7 +189,10 @@ async def income_booked(at: Projected, event: pool.IncomeBooked) -> None:
     """A year's income brings a fee for both to approve once the year is over (pool.fee)."""
     year = event.period[:4]
     paid = select(payouts.c.ref).where(payouts.c.scheme == at.scheme, payouts.c.kind == "fee", payouts.c.ref == year)
-    if event.amount > 0 and (await at.connection.execute(paid)).first() is None:
+    waits = select(waiting.c.about).where(
+        waiting.c.scheme == at.scheme, waiting.c.kind == "fee", waiting.c.about == year
+    )
+    if event.amount > 0 and (await at.connection.execute(paid.union_all(waits))).first() is None:
         await _add(at, "fee", year, [DRC, FINANCE], opens_on=date(int(year) + 1, 1, 1))
 
 
