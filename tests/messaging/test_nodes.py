@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import nats
 import pytest
@@ -23,6 +24,7 @@ from shared.messaging.unit_of_work import EVENTS
 from tests.conftest import Nats, Nodes, eventually, free_port
 from tests.messaging.test_tls import Authority
 
+T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 CONSUMER = Consumer(EVENTS, "pool", ("events.*.pool.A",))
 
@@ -42,13 +44,13 @@ async def _ignored(_error: Exception) -> None:
     """Nodes are killed here."""
 
 
-async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
-    """Until the bus answers, and so."""
+async def until(asked: Callable[[], Awaitable[T]], seconds: float = 60) -> T:
+    """What the bus answers, once it does and it is true."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            if await holds():
-                return
+            if answer := await asked():
+                return answer
         except (NatsError, TimeoutError):
             pass
         assert time.monotonic() < deadline
@@ -62,7 +64,7 @@ async def test_a_stream_and_its_consumer_are_kept_three_times_and_set_right_when
         stream, consumer = await js.stream_info(EVENTS), await js.consumer_info(EVENTS, "pool")
         return [len(one.cluster.replicas or []) + 1 for one in (stream, consumer) if one.cluster] == [times] * 2
 
-    created = await ensure_stream(js, EVENTS)
+    created = await until(lambda: ensure_stream(js, EVENTS))
     await ensure_consumer(js, CONSUMER)
     await until(lambda: kept(3))
     await js.update_stream((await js.stream_info(EVENTS)).config.evolve(num_replicas=1))
@@ -76,7 +78,7 @@ async def test_a_stream_and_its_consumer_are_kept_three_times_and_set_right_when
 
 async def test_a_stream_is_the_same_one_after_its_leader_died(three_nodes: Nodes, js: JetStreamContext) -> None:
     """Else the relay would take it for a new one, and publish everything again."""
-    created = await ensure_stream(js, EVENTS)
+    created = await until(lambda: ensure_stream(js, EVENTS))
     leader = (await js.stream_info(EVENTS)).cluster
     assert leader is not None and leader.leader is not None
     three_nodes.node(leader.leader).kill()
