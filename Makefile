@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
+# What the many processes of a stack or a test run share is compiled once, also where the environment says not to.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup run demo bench test chaos compose-test check lock
 
 setup: .venv/dev.stamp

@@ -192,6 +192,7 @@ class Intake:
             return
         await self._park(one, error)
         await one.raw.ack()
+        self.held.forget(one)
 
     def _still_waits(self, one: Incoming) -> bool:
         count = self.waits[one.source, one.id] = self.waits.get((one.source, one.id), 0) + 1
