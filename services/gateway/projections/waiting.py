@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select, union_all
 
 from services.gateway.projections.tables import cases, loans, payouts, waiting
 from services.gateway.projections.writing import Projected
@@ -14,6 +14,14 @@ from shared.contracts.base import Event
 
 DRC, FINANCE, GOVERNMENT = "drc", "finance", "government"
 IN_REVIEW = ("round", "vote", "tie", "consent", "push", "pushed")
+_FEE_IS_KNOWN = union_all(
+    select(payouts.c.ref).where(
+        payouts.c.scheme == bindparam("scheme"), payouts.c.kind == "fee", payouts.c.ref == bindparam("year")
+    ),
+    select(waiting.c.about).where(
+        waiting.c.scheme == bindparam("scheme"), waiting.c.kind == "fee", waiting.c.about == bindparam("year")
+    ),
+)
 Handler = Callable[[Projected, Any], Awaitable[None]]
 
 
@@ -188,11 +196,8 @@ async def subsidy_decided(at: Projected, event: review.SubsidyApproved | review.
 async def income_booked(at: Projected, event: pool.IncomeBooked) -> None:
     """A year's income brings a fee for both to approve once the year is over (pool.fee)."""
     year = event.period[:4]
-    paid = select(payouts.c.ref).where(payouts.c.scheme == at.scheme, payouts.c.kind == "fee", payouts.c.ref == year)
-    waits = select(waiting.c.about).where(
-        waiting.c.scheme == at.scheme, waiting.c.kind == "fee", waiting.c.about == year
-    )
-    if event.amount > 0 and (await at.connection.execute(paid.union_all(waits))).first() is None:
+    known = {"scheme": at.scheme, "year": year}
+    if event.amount > 0 and (await at.connection.execute(_FEE_IS_KNOWN, known)).first() is None:
         await _add(at, "fee", year, [DRC, FINANCE], opens_on=date(int(year) + 1, 1, 1))
 
 
