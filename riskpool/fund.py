@@ -1,7 +1,6 @@
 """Where a command finds the pool's database: a running stack's, or the one that the environment names."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from riskpool.place import find_running
 from riskpool.supervisor import StackError
 from riskpool.token import fail
+from shared.database import address_in
 
 T = TypeVar("T")
 Data = Annotated[Path, typer.Option(help="Data directory of the running stack, unless RISKPOOL_DATABASE_URL is set.")]
@@ -31,7 +31,7 @@ def in_pool(data: Path, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
             await engine.dispose()
 
     try:
-        url = os.environ.get("RISKPOOL_DATABASE_URL") or str(find_running(data)["databases"]["pool"])
+        url = address_in("RISKPOOL_DATABASE_URL") or str(find_running(data)["databases"]["pool"])
         return asyncio.run(done(url))
     except StackError as error:
         fail(str(error))

@@ -4,7 +4,7 @@ import os
 import sys
 
 from riskpool.services import OWNER_URL, SERVICES
-from shared.database import migrate
+from shared.database import address_in, migrate
 
 ROLE = "RISKPOOL_DATABASE_ROLE"
 
@@ -14,15 +14,14 @@ def main(names: list[str]) -> int:
 
     `{service}` in the address, and in RISKPOOL_DATABASE_ROLE (default the service's name), stands for the service.
     """
-    address = os.environ.get(OWNER_URL)
     unknown = [name for name in names if name not in SERVICES]
-    if not address or unknown:
+    if not os.environ.get(OWNER_URL) or unknown:
         wrong = f"no such service: {', '.join(unknown)}" if unknown else f"{OWNER_URL} is not set"
         print(f"riskpool.migrate: {wrong}", file=sys.stderr)
         return 2
     for service in names or SERVICES:
         role = os.environ.get(ROLE, "{service}").replace("{service}", service)
-        migrate(service, address.replace("{service}", service), role)
+        migrate(service, address_in(OWNER_URL, service), role)
     return 0
 
 

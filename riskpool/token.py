@@ -1,7 +1,6 @@
 """`riskpool token`: bearer tokens of organisations, made, listed and revoked in the gateway's database."""
 
 import asyncio
-import os
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from riskpool.place import find_running
 from riskpool.supervisor import StackError
+from shared.database import address_in
 
 T = TypeVar("T")
 app = typer.Typer(help="Bearer tokens of organisations.", no_args_is_help=True)
@@ -75,7 +75,7 @@ def revoke(
 
 def database_url(data: Path) -> str:
     """The gateway's database: RISKPOOL_DATABASE_URL, else that of the stack running in ``data``, else StackError."""
-    return os.environ.get("RISKPOOL_DATABASE_URL") or str(find_running(data)["databases"]["gateway"])
+    return address_in("RISKPOOL_DATABASE_URL") or str(find_running(data)["databases"]["gateway"])
 
 
 def in_database(data: Path, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:

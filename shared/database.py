@@ -11,14 +11,27 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.messaging.tables import APPEND_ONLY, STALE
+from shared.secret import secret
 
 ROOT = Path(__file__).parent.parent
+PASSWORD = "RISKPOOL_DATABASE_PASSWORD"
 POOL_SIZE, MAX_OVERFLOW = 6, 4
+
+
+def address_in(setting: str, service: str = "") -> str:
+    """The database's address that a setting holds, empty where it is not set; `{service}` in it stands for a service.
+
+    A password that is not in it is that of ``RISKPOOL_DATABASE_PASSWORD``.
+    """
+    address = os.environ.get(setting, "").replace("{service}", service)
+    if not address or make_url(address).password is not None:
+        return address
+    return make_url(address).set(password=secret(PASSWORD) or None).render_as_string(hide_password=False)
 
 
 def engine_from_environment() -> AsyncEngine:
     """The engine of ``RISKPOOL_DATABASE_URL``, with a small pool that checks its connections."""
-    url = os.environ.get("RISKPOOL_DATABASE_URL")
+    url = address_in("RISKPOOL_DATABASE_URL")
     if not url:
         raise ValueError("RISKPOOL_DATABASE_URL is not set: postgresql+asyncpg://role:password@host:port/database")
     return create_async_engine(url, pool_size=POOL_SIZE, max_overflow=MAX_OVERFLOW, pool_pre_ping=True, pool_timeout=10)

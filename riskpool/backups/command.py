@@ -21,6 +21,7 @@ from riskpool.services import OWNER_URL, SERVICES
 from riskpool.supervisor import StackError
 from riskpool.token import fail
 from riskpool.upkeep import note
+from shared.database import address_in
 
 DEFAULT_DATA = Path(".riskpool")
 DOCUMENTS = "RISKPOOL_DOCUMENTS"
@@ -97,7 +98,7 @@ def _source(data: Path, documents: Path | None, with_keys: bool) -> Source:
 
 
 def _owner_urls() -> dict[str, str]:
-    return {name: os.environ[OWNER_URL].replace("{service}", name) for name in SERVICES}
+    return {name: address_in(OWNER_URL, name) for name in SERVICES}
 
 
 def _documents(named: Path | None) -> Path:

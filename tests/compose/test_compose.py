@@ -1,12 +1,10 @@
 """The container files as they are shipped: built, brought up, and driven through the one port they publish."""
 
 import json
-import os
-import secrets
-import subprocess
 import sys
+import time
 import tomllib
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,93 +15,20 @@ from riskpool.demo import STORY
 from riskpool.scenario.embedded import organisations_of
 from riskpool.scenario.story import load_story
 from riskpool.services import SERVICES
+from tests.compose.conftest import PORT, PROMETHEUS_PORT, ROOT, Platform
 from tests.conftest import eventually
+from tests.system.test_docs import blocks
 
 pytestmark = pytest.mark.compose
 
-ROOT = Path(__file__).parents[2]
-# A private engine for machines that have none; where it is not there, the machine's own engine is used.
-LAB = ROOT.parent / "shared" / "tools" / "compose-lab.sh"
-LAB_PROGRAMS = Path(os.environ.get("COMPOSE_LAB_DIR", "/var/tmp/compose-lab")) / "pkg/usr/bin"
-PROJECT = "riskpool-test"
-PORT, PROMETHEUS_PORT = 18080, 19090
 SERVERS = ("nats", "postgres")
+NODES = ("nats", "nats-2", "nats-3")
 OPS = ("exporter", "prometheus", "alertmanager")
 
 
-class Platform:
-    """The compose project with passwords of its own, under a name of its own."""
-
-    def __init__(self, token: Path) -> None:
-        token.write_text(secrets.token_hex(24))
-        token.chmod(0o644)
-        passwords = (f"{name.upper()}_DB_PASSWORD" for name in SERVICES)
-        self.environment = {
-            **os.environ,
-            "PATH": f"{os.environ['PATH']}:{LAB_PROGRAMS}",
-            **{name: secrets.token_hex(24) for name in ("POSTGRES_PASSWORD", *passwords)},
-            "RISKPOOL_CLOCK": "message",
-            "GATEWAY_PORT": str(PORT),
-            "PROMETHEUS_PORT": str(PROMETHEUS_PORT),
-            "METRICS_TOKEN_FILE": str(token),
-            "COMPOSE_PROFILES": "ops",
-        }
-
-    def lab(self, *words: str) -> str:
-        return self._run(str(LAB), *words)
-
-    def compose(self, *words: str) -> str:
-        return self.inside("docker", "compose", "--project-name", PROJECT, *words)
-
-    def inside(self, *command: str) -> str:
-        """Run a command where the engine and the published port are."""
-        return self._run(*((str(LAB), "run") if LAB.exists() else ()), *command)
-
-    def state(self) -> dict[str, dict[str, Any]]:
-        lines = self.compose("ps", "--all", "--format", "json").splitlines()
-        return {one["Service"]: one for one in map(json.loads, lines)}
-
-    def _run(self, *command: str) -> str:
-        done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
-        )
-        if done.returncode != 0:
-            told = f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
-            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{told}")
-        return done.stdout
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """An engine that has the base images, and the wheels where a build cannot reach a package registry."""
-    platform = Platform(tmp_path_factory.mktemp("secrets") / "metrics-token")
-    if not LAB.exists():
-        yield platform
-        return
-    try:
-        platform.inside("docker", "version")
-        was_running = True
-    except AssertionError:
-        was_running = False
-    platform.lab("up", "docker-compose.yml")
-    platform.lab("wheels", "requirements/runtime.lock")
-    yield platform
-    if not was_running:
-        platform.lab("down")
-
-
-@pytest.fixture(scope="module")
-def platform(engine: Platform) -> Iterator[Platform]:
-    engine.compose("down", "--volumes", "--remove-orphans")
-    try:
-        engine.compose("build")
-        try:
-            engine.compose("up", "--wait", "--wait-timeout", "300")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{engine.compose('logs', '--no-color', '--tail', '40')}") from None
-        yield engine
-    finally:
-        engine.compose("down", "--volumes", "--remove-orphans", "--timeout", "20")
+def test_nothing_starts_without_its_secrets(engine: Platform) -> None:
+    with pytest.raises(AssertionError, match=r"does not exist: .*/secrets/\w+"):
+        engine.compose("up", "--wait", "postgres")
 
 
 def test_everything_becomes_healthy_and_every_migration_ends_well(platform: Platform) -> None:
@@ -125,11 +50,23 @@ def test_the_gateway_and_the_operators_prometheus_are_published_and_on_this_mach
     }
 
 
+def test_no_secret_can_be_seen_from_outside(platform: Platform) -> None:
+    seen = platform.inside("docker", "inspect", *platform.compose("ps", "--all", "--quiet").split())
+    assert "RISKPOOL_DATABASE_PASSWORD=/run/secrets/pool" in seen
+    assert [file.name for file in (platform.place / "secrets").iterdir() if file.read_text().strip() in seen] == []
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_is_no_root_and_cannot_change_its_image(platform: Platform, service: str) -> None:
     assert platform.compose("exec", "-T", service, "id", "-u").strip() != "0"
     with pytest.raises(AssertionError, match="Read-only file system"):
         platform.compose("exec", "-T", service, "touch", "/app/changed")
+
+
+def test_the_image_itself_says_who_runs_in_it_how_it_ends_and_when_it_is_well(platform: Platform) -> None:
+    [image] = json.loads(platform.inside("docker", "image", "inspect", "riskpool:local"))
+    config = image["Config"]
+    assert (config["User"], config["StopSignal"], config["Healthcheck"]["Test"][0]) == ("10001:10001", "SIGTERM", "CMD")
 
 
 def test_nothing_can_be_installed_in_the_image(platform: Platform) -> None:
@@ -179,30 +116,78 @@ def books(platform: Platform) -> dict[str, Any]:
 def test_any_container_may_stop_and_start_again(platform: Platform) -> None:
     before = books(platform)
     for name in (*SERVICES, *SERVERS):
-        platform.compose("stop", name)
+        platform.compose("stop", "--timeout", "60", name)
+        assert platform.state()[name]["ExitCode"] != 137, f"{name} had to be killed"
         platform.compose("start", name)
     platform.compose("up", "--wait", "--wait-timeout", "120")
     assert books(platform) == before
 
 
+def test_an_older_postgresql_is_given_the_database_of_keycloak(platform: Platform) -> None:
+    ask = ("exec", "-T", "postgres", "psql", "-U", "postgres", "-h", "/var/run/postgresql", "-At", "-c")
+    platform.compose(*ask, "drop database keycloak", "-c", "drop role keycloak")
+    _, make = blocks("docs/containers.md", "bash")
+    platform.shell(make)
+    assert "keycloak" in platform.compose(*ask, "select datname from pg_database").split()
+
+
 def test_three_pools_keep_one_set_of_books(platform: Platform, tmp_path: Path) -> None:
     before = books(platform)
     platform.compose("up", "--wait", "--wait-timeout", "120", "--scale", "pool=3")
-    create = ("exec", "-T", "gateway", "python", "-m", "riskpool", "token", "create", "custodian")
-    token = platform.compose(*create).strip()
-    credit = """
-import concurrent.futures, json, sys, urllib.request as u
-def one(n):
-    body = json.dumps({"amount": "0.01", "period": "2027Q1", "bank_ref": f"three-{n}"}).encode()
-    head = {"Authorization": "Bearer " + sys.argv[2], "Content-Type": "application/json"}
-    head["Idempotency-Key"] = f"three-{n}"
-    head["Riskpool-Time"] = "2027-02-01"
-    return json.load(u.urlopen(u.Request(sys.argv[1], body, head)))["outcome"]
-print(json.dumps(list(concurrent.futures.ThreadPoolExecutor(16).map(one, range(200)))))
-"""
-    url = f"http://127.0.0.1:{PORT}/v1/schemes/yanqing/partner-events/IncomeCredited"
-    told = json.loads(platform.inside(sys.executable, "-c", credit, url, token))
-    assert told == ["accepted"] * 200
+    assert credit(platform, "three", PORT) == ["accepted"] * 200
     after = books(platform)
     assert Decimal(after["balance"]) - Decimal(before["balance"]) == 2
     assert len(platform.compose("ps", "--format", "{{.Name}}", "pool").split()) == 3
+
+
+def credit(platform: Platform, name: str, *ports: int) -> list[str]:
+    """The outcomes of 200 credits of a fen, sent by 16 threads to the gateways in turn, again until they are known."""
+    create = ("exec", "-T", "gateway", "python", "-m", "riskpool", "token", "create", "custodian")
+    send = """
+import concurrent.futures, json, sys, time, urllib.request as u
+token, name, *ports = sys.argv[1:]
+def one(n):
+    url = f"http://127.0.0.1:{ports[n % len(ports)]}/v1/schemes/yanqing/partner-events/IncomeCredited"
+    body = json.dumps({"amount": "0.01", "period": "2027Q1", "bank_ref": f"{name}-{n}"}).encode()
+    head = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
+    head["Idempotency-Key"] = f"{name}-{n}"
+    head["Riskpool-Time"] = "2027-02-01"
+    for _ in range(60):
+        try:
+            if outcome := json.load(u.urlopen(u.Request(url, body, head))).get("outcome"):
+                return outcome
+        except OSError:
+            pass
+        time.sleep(0.5)
+    return "unknown"
+print(json.dumps(list(concurrent.futures.ThreadPoolExecutor(16).map(one, range(200)))))
+"""
+    token = platform.compose(*create).strip()
+    outcomes: list[str] = json.loads(platform.inside(sys.executable, "-c", send, token, name, *map(str, ports)))
+    return outcomes
+
+
+def test_a_fund_moves_to_three_nodes_and_keeps_its_books_when_one_of_them_stops(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = books(platform)
+    [settings] = blocks("docs/cluster.md", "ini")
+    told = dict(line.split("=") for line in settings.split())
+    assert told.pop("GATEWAY_PORT") == "8080-8081"
+    told["GATEWAY_PORT"] = f"{PORT}-{PORT + 1}"
+    monkeypatch.setattr(platform, "environment", platform.environment | told)
+    platform.compose("up", "--wait", "--wait-timeout", "180")
+    with ThreadPoolExecutor() as threads:
+        credits = threads.submit(credit, platform, "cluster", PORT, PORT + 1)
+        time.sleep(1)
+        platform.compose("stop", "nats")
+        assert credits.result() == ["accepted"] * 200
+    assert platform.state()["nats"]["State"] == "exited"
+    after = books(platform)
+    assert Decimal(after["balance"]) - Decimal(before["balance"]) == 2
+    platform.compose("start", "nats")
+    platform.compose("up", "--wait", "--wait-timeout", "120")
+    assert {name: platform.state()[name]["Health"] for name in NODES} == dict.fromkeys(NODES, "healthy")
+    assert books(platform) == after
+    for service in SERVICES:
+        assert len(platform.compose("ps", "--format", "{{.Name}}", service).split()) == 2

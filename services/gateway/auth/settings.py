@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from shared.secret import secret
+
 PREFIX = "RISKPOOL_"
 
 
@@ -47,7 +49,7 @@ def _provider() -> Provider | None:
     if not client_id:
         raise ValueError("RISKPOOL_OIDC_CLIENT_ID must be set together with RISKPOOL_OIDC_ISSUER")
     claim = _text("OIDC_CLAIM") or "preferred_username"
-    return Provider(issuer, client_id, _text("OIDC_CLIENT_SECRET"), claim, _text("OIDC_LABEL"))
+    return Provider(issuer, client_id, secret(f"{PREFIX}OIDC_CLIENT_SECRET"), claim, _text("OIDC_LABEL"))
 
 
 def _text(name: str) -> str:
