@@ -16,6 +16,10 @@ ROOT = Path(__file__).parent.parent
 POOL_SIZE, MAX_OVERFLOW = 6, 4
 
 
+class NewerDatabase(Exception):
+    """The tables are those of a later version: going back is restoring a backup."""
+
+
 def engine_from_environment() -> AsyncEngine:
     """The engine of ``RISKPOOL_DATABASE_URL``, with a small pool that checks its connections."""
     url = os.environ.get("RISKPOOL_DATABASE_URL")
@@ -56,11 +60,18 @@ async def _migrate(service: str, owner_url: str, role: str) -> None:
 def _upgrade(connection: Connection, service: str, role: str) -> None:
     from alembic import command  # not at the top: a quarter of a second at the start of every service
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(ROOT / "services" / service / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise NewerDatabase(
+            f"the database of {service} is of a newer version than this program ({error}). Nothing was changed: start "
+            "the newer version, or restore a backup of this one (docs/runbook.md)."
+        ) from error
     grant(connection, role)
 
 
