@@ -4,7 +4,7 @@ import os
 import sys
 
 from riskpool.services import OWNER_URL, SERVICES
-from shared.database import NewerDatabase, migrate
+from shared.database import migrate
 
 ROLE = "RISKPOOL_DATABASE_ROLE"
 
@@ -22,11 +22,7 @@ def main(names: list[str]) -> int:
         return 2
     for service in names or SERVICES:
         role = os.environ.get(ROLE, "{service}").replace("{service}", service)
-        try:
-            migrate(service, address.replace("{service}", service), role)
-        except NewerDatabase as error:
-            print(f"riskpool.migrate: {error}", file=sys.stderr)
-            return 1
+        migrate(service, address.replace("{service}", service), role)
     return 0
 
 

@@ -16,10 +16,6 @@ ROOT = Path(__file__).parent.parent
 POOL_SIZE, MAX_OVERFLOW = 6, 4
 
 
-class NewerDatabase(Exception):
-    """The tables are those of a later version: going back is restoring a backup."""
-
-
 def engine_from_environment() -> AsyncEngine:
     """The engine of ``RISKPOOL_DATABASE_URL``, with a small pool that checks its connections."""
     url = os.environ.get("RISKPOOL_DATABASE_URL")
@@ -68,7 +64,7 @@ def _upgrade(connection: Connection, service: str, role: str) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise NewerDatabase(
+        raise RuntimeError(
             f"the database of {service} is of a newer version than this program ({error}). Nothing was changed: start "
             "the newer version, or restore a backup of this one (docs/runbook.md)."
         ) from error
