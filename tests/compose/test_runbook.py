@@ -1,5 +1,6 @@
 """docs/runbook.md as an operator of containers types it, from the first people to the restore after a loss."""
 
+import json
 import re
 import sys
 from typing import Any
@@ -29,7 +30,7 @@ def server(platform: Platform) -> Platform:
     told = re.search(r"<<'END'\n(.*?)^END$", scheme, re.DOTALL | re.MULTILINE)
     assert told is not None
     (place / "schemes" / "huairou.toml").write_text(told[1])
-    [override] = blocks(PAGE, "yaml")
+    override, _ = blocks(PAGE, "yaml")
     (place / "docker-compose.override.yml").write_text(override)
     (place / "story.yaml").write_text(STORY)
     make = 'for one in drc finance; do echo "$one: $(riskpool token create $one)"; done > tokens.yaml'
@@ -37,6 +38,17 @@ def server(platform: Platform) -> Platform:
     tell = (sys.executable, "-m", "riskpool", "scenario", "story.yaml", "--tokens", "tokens.yaml")
     platform.inside(*tell, "--url", f"http://127.0.0.1:{PORT}")
     return platform
+
+
+def test_a_managed_server_is_asked_by_everybody(server: Platform) -> None:
+    _, managed = blocks(PAGE, "yaml")
+    (server.place / "managed.yml").write_text(managed)
+    told = json.loads(server.compose("-f", "docker-compose.yml", "-f", "managed.yml", "config", "--format", "json"))
+    for name in SERVICES:
+        for one, setting in ((name, "RISKPOOL_DATABASE_URL"), (f"migrate-{name}", "RISKPOOL_OWNER_URL")):
+            assert "@db.example/" in told["services"][one]["environment"][setting]
+            assert "RISKPOOL_DATABASE_PASSWORD" in told["services"][one]["environment"]
+            assert {"front", "data"} <= told["services"][one]["networks"].keys()
 
 
 @pytest.fixture(scope="module")
