@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from riskpool.services import SERVICES
-from tests.compose.test_compose import PORT, PROJECT, Platform, books, engine, platform
+from tests.compose.test_compose import PORT, PROJECT, Platform, asked, books, engine, platform
 from tests.conftest import eventually
 from tests.system.test_docs import LENDING, blocks
 
@@ -62,5 +62,7 @@ def test_a_task_is_done_as_printed(server: Platform, before: Any, script: str) -
     eventually(lambda: all(server.state()[name]["Health"] == "healthy" for name in SERVICES), 120)
 
 
-def test_after_all_of_them_the_books_are_the_same(server: Platform, before: Any) -> None:
+def test_after_all_of_them_the_books_are_the_same_and_the_second_fund_is_there(server: Platform, before: Any) -> None:
     assert books(server) == before and before["balance"] != "0.00"
+    token = server.shell(f"{ALIAS}\nriskpool token create drc --scheme huairou").strip()
+    assert asked(server, f"http://127.0.0.1:{PORT}/v1/schemes/huairou/pool", token)["balance"] == "0.00"
