@@ -80,20 +80,22 @@ def export_command(
 @app.command("verify")
 def verify_command(
     bundle: Annotated[Path, typer.Argument(help="a file that `riskpool audit export` wrote")],
-    key: Annotated[str | None, typer.Option(help="the public key that closes must be signed with")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="the public key that closes must be signed with; again for each later one")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a bundle with no database. Exit 1 on a difference, 2 when the file is no bundle."""
     from riskpool.proof.verify import verify
 
     try:
-        findings = verify(bundle, key)
+        findings = verify(bundle, key or ())
     except NoBundle as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     if not as_json:
         own = "that the bundle itself names; --key pins the one that you were given"
-        typer.echo(f"closes checked with the public key {key or own}")
+        typer.echo(f"closes checked with the public key {' or '.join(key or [own])}")
     tell(findings, as_json)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from riskpool.logs import open_private
 from riskpool.services import SERVICES
+from shared.clock import Clock
 from shared.messaging.accounts import FUND, FUND_EXPORTS, SIGNING, SYSTEM, gateway_may, service_may, system_may
 from shared.messaging.claims import May, account_claim, credentials, operator_claim, user_claim
 from shared.messaging.nkeys import ACCOUNT, OPERATOR, USER, Key, key_of, new_key
@@ -37,11 +38,23 @@ class Keys:
         """What the gateway changes partners' accounts with."""
         return self.directory / "gateway" / SYSTEM
 
-    def make(self) -> "Keys":
-        """Make what is missing, and everybody's credentials anew, as this version would have them."""
+    @property
+    def _ended(self) -> Path:
+        return self.directory / "accounts" / "ended"
+
+    def make(self, revoke: bool = False) -> "Keys":
+        """Make what is missing, and everybody's credentials anew, as this version would have them.
+
+        ``revoke`` ends all credentials of before and, where the root's seed is at hand, what signed partners' accounts.
+        """
+        claim = self.directory / "operator.jwt"
+        if revoke:
+            _write(self._ended, str(int(Clock.now().timestamp()) - 1))  # those of this second are the new ones
+            if (self.directory / ROOT).exists():
+                claim.unlink(missing_ok=True)
+                self.operator.unlink(missing_ok=True)
         operator = self._key(self.operator, OPERATOR)
         fund, system = (self._key(self.directory / "accounts" / f"{name}.seed", ACCOUNT) for name in ("fund", "system"))
-        claim = self.directory / "operator.jwt"
         if not claim.exists():
             root = self._key(self.directory / ROOT, OPERATOR)
             _write(claim, operator_claim(root, "riskpool", operator, system.public))
@@ -58,9 +71,10 @@ class Keys:
             key_of(_read(file))
             for file in (self.operator, *(self.directory / "accounts" / f"{n}.seed" for n in ("fund", "system")))
         )
+        ended = int(_read(self._ended)) if self._ended.exists() else 0
         claims = {
-            system.public: account_claim(operator, system.public, "system"),
-            fund.public: account_claim(operator, fund.public, "fund", exports=FUND_EXPORTS, storing=True),
+            system.public: account_claim(operator, system.public, "system", ended=ended),
+            fund.public: account_claim(operator, fund.public, "fund", exports=FUND_EXPORTS, storing=True, ended=ended),
         }
         preloaded = "\n".join(f"  {public}: {json.dumps(claim)}" for public, claim in claims.items())
         return (
@@ -95,12 +109,15 @@ def _write(file: Path, text: str) -> None:
 def keys(
     directory: Annotated[Path, typer.Argument(help="Where the keys are kept; made when it is not there.")],
     accounts: Annotated[str, typer.Option(help="Where the server keeps partners' accounts.")] = "/data/accounts",
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="End what services had, once the server has read its new configuration.")
+    ] = False,
 ) -> None:
     """Make what is missing of the bus's keys, and the server's part of its configuration, for one's own servers.
 
     `server/accounts.conf` is for nats-server, each service's directory for that service alone.
     """
-    made = Keys(directory).make()
+    made = Keys(directory).make(revoke)
     settings = directory / "server" / "accounts.conf"
     settings.parent.mkdir(mode=0o755, exist_ok=True)
     settings.write_text(made.server_settings(accounts), encoding="ascii")

@@ -69,11 +69,18 @@ async def _migrate(service: str, owner_url: str, role: str) -> None:
 def _upgrade(connection: Connection, service: str, role: str) -> None:
     from alembic import command  # not at the top: a quarter of a second at the start of every service
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(ROOT / "services" / service / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise RuntimeError(
+            f"the database of {service} is of a newer version than this program ({error}). Nothing was changed: start "
+            "the newer version, or restore a backup of this one (docs/runbook.md)."
+        ) from error
     grant(connection, role)
 
 

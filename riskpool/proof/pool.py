@@ -1,7 +1,7 @@
 """The pool's part of a proof: each event decided again, the journal that follows, and the closes."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 
 from riskpool.proof.chains import NOTHING, SHA256_BYTES, Journal
@@ -21,10 +21,10 @@ from shared.scheme.loader import Scheme, SchemeError
 class PoolCheck:
     """One scheme's events of the pool, decided again one after the other, with the journal beside them.
 
-    ``pinned`` is the public key, in hexadecimal, that every close must be signed with; None takes the close's own.
+    ``pinned`` are public keys, in hexadecimal: every close must be signed with one of them; none takes the close's own.
     """
 
-    def __init__(self, findings: Findings, scheme: str, pinned: str | None = None) -> None:
+    def __init__(self, findings: Findings, scheme: str, pinned: Collection[str] = ()) -> None:
         self.findings = findings
         self.scheme = scheme
         self.pinned = pinned
@@ -118,11 +118,11 @@ class PoolCheck:
         return close
 
     def _seal(self, close: BooksClosed) -> str:
-        if not close.signature and self.pinned is None:
+        if not close.signature and not self.pinned:
             self.findings.unsigned += 1
             return ""
-        if self.pinned is not None and close.public_key != self.pinned:
-            return f"public_key is {close.public_key!r}, expected {self.pinned!r}"
+        if self.pinned and close.public_key not in self.pinned:
+            return f"public_key is {close.public_key!r}, expected {' or '.join(map(repr, self.pinned))}"
         valid = is_signed(close.digest, close.signature, close.public_key)
         return "" if valid else "signature is not that of its digest and key"
 

@@ -1,6 +1,6 @@
 """One scheme's events in one service's books, read once and in order: chain, columns, versions, and what follows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from time import process_time
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ class SchemeCheck:
         findings: Findings,
         scheme: str,
         versions: Versions,
-        pinned: str | None = None,
+        pinned: Collection[str] = (),
         fold: Callable[[str, Event], None] | None = None,
     ) -> None:
         self.findings = findings

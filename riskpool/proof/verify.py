@@ -1,6 +1,7 @@
 """A bundle checked with nothing but itself: everything that `riskpool audit` checks and that needs no database."""
 
 import json
+from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ WORTH_A_PROCESS = 20_000
 """Events, from which on the schemes are shared out to processes."""
 
 
-def verify(path: Path, key: str | None = None, processes: int = 2) -> list[Findings]:
-    """Check a bundle, service by service; ``key`` is the public key, in hexadecimal, that closes must be signed with.
+def verify(path: Path, keys: Collection[str] = (), processes: int = 2) -> list[Findings]:
+    """Check a bundle, service by service; ``keys`` are the public keys, in hexadecimal, that closes may be signed with.
 
     NoBundle when the file is none. The first of the findings, ``bundle``, are those of the file itself.
     """
@@ -28,7 +29,7 @@ def verify(path: Path, key: str | None = None, processes: int = 2) -> list[Findi
     whole = Findings("bundle")
     for words in content.wrong_members():
         whole.differ(words)
-    parts = [(path, *part, key) for part in _parts(content, whole)]
+    parts = [(path, *part, keys) for part in _parts(content, whole)]
     events = sum(content.members.get(f"{s}/{n}/{bundle.EVENTS}", {}).get("lines", 0) for _, s, n, _ in parts)
     if events > WORTH_A_PROCESS and len(parts) > 1:
         with ProcessPoolExecutor(processes) as pool:
@@ -86,11 +87,11 @@ def _versions(content: Bundle, service: str, findings: Findings) -> Any:
     )
 
 
-def _check(path: Path, service: str, scheme: str, key: str | None) -> Findings:
+def _check(path: Path, service: str, scheme: str, keys: Collection[str]) -> Findings:
     """One service's events of one scheme, with the journal beside them."""
     content, findings, place = Bundle(path), Findings(service), f"{service}/{scheme}"
     versions = _versions(content, service, Findings(service))
-    check = SchemeCheck(findings, scheme, versions, key)
+    check = SchemeCheck(findings, scheme, versions, keys)
     try:
         journal = content.lines(f"{place}/{bundle.JOURNAL}")
         links = content.lines(f"{place}/{bundle.CHAIN}")

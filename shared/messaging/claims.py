@@ -49,8 +49,12 @@ def account_claim(
     limits: Mapping[str, int | bool] | None = None,
     storing: bool = False,
     signing_keys: Sequence[str] = (),
+    ended: int = 0,
 ) -> str:
-    """What an account shows and sees of others; its users are signed by itself or by one of ``signing_keys``."""
+    """What an account shows and sees of others; its users are signed by itself or by one of ``signing_keys``.
+
+    Credentials made up to ``ended``, in Unix seconds, are valid no more.
+    """
     told: dict[str, Any] = {
         "type": "account",
         "limits": {**_ALL, **(_STORING if storing else {}), **(limits or {})},
@@ -58,6 +62,7 @@ def account_claim(
         "exports": list(exports),
         "imports": list(imports),
         "signing_keys": list(signing_keys),
+        "revocations": {"*": ended} if ended else {},
     }
     return _signed(operator, account, name, {key: value for key, value in told.items() if value})
 

@@ -1,7 +1,9 @@
 """What the migrations make is what the tables say, and the services' roles may not rewrite history."""
 
+import ast
 import asyncio
 import importlib
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from riskpool.services import SERVICES
-from shared.database import migrate
+from shared.database import ROOT, migrate
 from shared.messaging import tables as core
 
 
@@ -51,6 +53,17 @@ def test_migrations_make_exactly_the_tables(migrated: tuple[str, str, str]) -> N
     assert [d for d in found if d[0] not in ("remove_table",) or d[1].name != "alembic_version"] == []
 
 
+def test_an_older_version_leaves_a_newer_database_as_it_is(postgres: Any) -> None:
+    url = postgres.database()
+    postgres.role("role_pool")
+    migrate("pool", url, "role_pool")
+    name = url.rsplit("/", 1)[1]
+    postgres.sql(name, "update alembic_version set version_num = '9999'")
+    with pytest.raises(RuntimeError, match="of a newer version than this program"):
+        migrate("pool", url, "role_pool")
+    assert postgres.sql(name, "select version_num from alembic_version") == "9999"
+
+
 @pytest.mark.parametrize(
     "statement", ["delete from outbox", "truncate inbox", "drop table outbox", "delete from answers"]
 )
@@ -58,6 +71,15 @@ def test_a_service_may_not_rewrite_history(statement: str, migrated: tuple[str, 
     _, _, role_url = migrated
     with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
         asyncio.run(on(role_url, lambda connection: connection.execute(text(statement))))
+
+
+def test_a_migration_adds_or_says_that_it_takes_away() -> None:
+    before = {"pool/migrations/versions/0002_journal.py", "pool/migrations/versions/0004_party_days.py"}
+    taking = re.compile(r"drop_(table|column)|drop (table|column)|rename|alter_column", re.IGNORECASE)
+    for file in (ROOT / "services").glob("*/migrations/versions/*.py"):
+        text = file.read_text()
+        if taking.search(text) and not any(str(file).endswith(one) for one in before):
+            assert "contract" in (ast.get_docstring(ast.parse(text)) or ""), file
 
 
 @pytest.mark.parametrize("change", ["payload = '[]'", "position = 2", "sha256 = 'x'", "recorded_at = now()"])

@@ -42,11 +42,11 @@ def test_the_rules_pass_promtools_cases() -> None:
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_an_alert_says_what_to_do(alert: str) -> None:
-    page = (ROOT / "docs" / "runbook.md").read_text()
+    page = (ROOT / "docs" / "alerts.md").read_text()
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE))
     for part in ("**Means.**", "**Look.**", "**Do.**"):
         assert part in sections[alert], f"{alert}: {part}"
-    assert ALERTS[alert]["annotations"]["runbook"] == f"docs/runbook.md#{alert.lower()}"
+    assert ALERTS[alert]["annotations"]["runbook"] == f"docs/alerts.md#{alert.lower()}"
     assert sections.keys() == ALERTS.keys()
 
 

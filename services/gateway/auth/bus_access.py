@@ -217,12 +217,13 @@ class BusAccess:
 
 
 def _content(claim: str) -> Any:
-    """What a claim grants, without when it was signed; None when it is none."""
+    """What a claim grants and who signed it, without when; None when it is none."""
     parts = claim.split(".")
     if len(parts) != 3:
         return None
     padded = parts[1] + "=" * (-len(parts[1]) % 4)
-    return json.loads(base64.urlsafe_b64decode(padded))["nats"]
+    told = json.loads(base64.urlsafe_b64decode(padded))
+    return told["iss"], told["nats"]
 
 
 async def keep_telling(service: Service) -> None:
