@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from riskpool.services import SERVICES
-from tests.compose.test_compose import PORT, PROJECT, Platform, asked, books, engine, platform
+from tests.compose.conftest import PORT, PROJECT, Platform
+from tests.compose.test_compose import asked, books
 from tests.conftest import eventually
 from tests.system.test_docs import LENDING, blocks
 
-__all__ = ["engine", "platform"]
 pytestmark = pytest.mark.compose
 PAGE = "docs/runbook.md"
 ALIAS, *TASKS = blocks(PAGE, "bash")
