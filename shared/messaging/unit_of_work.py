@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Select, Text, cast, select
@@ -191,10 +192,13 @@ class Transaction:
         return found
 
     def _states(self) -> Iterator[Part]:
-        kinds = {aggregate.name: aggregate for aggregate in self.changed.values()}
-        for name, aggregate in sorted(kinds.items()):
-            rows = [(*place[1:], self.states[place].json_data()) for place in self.changed if place[0] == name]
-            yield Part(f"state_{name}", _STATES.format(table=aggregate.table.name), rows)
+        rows: dict[str, list[tuple[str, str, str]]] = {}
+        for place in self.changed:
+            name, scheme, key = place
+            rows.setdefault(name, []).append((scheme, key, self.states[place].json_data()))
+        kinds = {aggregate.name: aggregate for aggregate in self.aggregates}
+        for name in sorted(rows):
+            yield Part(f"state_{name}", _STATES.format(table=kinds[name].table.name), rows[name])
 
 
 def institution_of(row: Any) -> Institution:
@@ -237,6 +241,11 @@ class UnitOfWork:
         await self.transaction.flush()
         return self.transaction.connection
 
+    @cached_property
+    def time(self) -> str:
+        """When this message counts, as its events and its receipt say it."""
+        return self.now.isoformat()
+
     @property
     def today(self) -> date:
         """The business date of this message."""
@@ -260,29 +269,28 @@ class UnitOfWork:
 
     async def record(self, events: Iterable[Event]) -> list[dict[str, str]]:
         """Evolve the state by these events and announce them; returns their ids and types, in order."""
-        recorded, time = [], self.now.isoformat()
+        recorded, service, scheme = [], self.transaction.service, self.scheme.id
         for event in events:
-            name = type(event).__name__
-            event_id = new_id()
-            await self.transaction.evolve(self.scheme.id, event)
+            name, event_id, about = type(event).__name__, new_id(), event.about
+            await self.transaction.evolve(scheme, event)
             payload = event_json(
-                self.transaction.service,
+                service,
                 event_id,
                 name,
-                time,
+                self.time,
                 event.json_data(),
-                subject=event.about,
-                scheme=self.scheme.id,
-                correlationid=event.case or self.correlation_id or event.about,
+                subject=about,
+                scheme=scheme,
+                correlationid=event.case or self.correlation_id or about,
                 causationid=self.message_id,
                 schemeversion=self.scheme.version,
-                traceparent=self.traceparent or "",
+                traceparent=self.traceparent,
             )
             if len(payload) > MOST_BYTES // 4 and len(payload.encode()) > MOST_BYTES:
                 raise ValueError(f"{name} is too large for the bus: {len(payload)} characters")
-            subject = f"events.{self.scheme.id}.{self.transaction.service}.{name}"
+            subject = f"events.{scheme}.{service}.{name}"
             self.transaction.announcements.append(
-                Announcement(event_id, self.scheme.id, EVENTS, subject, name, payload, event)
+                Announcement(event_id, scheme, EVENTS, subject, name, payload, event)
             )
             recorded.append({"id": event_id, "type": type_of(name)})
         return recorded

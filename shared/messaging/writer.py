@@ -12,7 +12,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.exc import DBAPIError
@@ -65,8 +65,7 @@ class Work:
     group: "_Group | None" = None
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """What was kept of a message that was taken before: its hash and, of a command, its answer."""
 
     sha256: bytes
@@ -165,7 +164,8 @@ class Memory(Transaction):
                     del self.changed[place]
             del self.announcements[self.before[0] :], self.signed[self.before[1] :]
             raise
-        self.agreed |= {(scheme, one.id): one for scheme, one in self.signed[self.before[1] :]}
+        for scheme, one in self.signed[self.before[1] :]:
+            self.agreed[scheme, one.id] = one
         return result
 
     def forget(self) -> None:
