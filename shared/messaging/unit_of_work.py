@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
-from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Select, Text, cast, select
@@ -225,7 +224,7 @@ def head_of(row: Any) -> Head:
 
 @dataclass
 class UnitOfWork:
-    """One message at work: who sent it, when it counts, and what it may read and change."""
+    """One message at work: who sent it, when it counts (``time`` is that as text), what it may read and change."""
 
     transaction: Transaction
     scheme: Scheme
@@ -236,15 +235,13 @@ class UnitOfWork:
     correlation_id: str = ""
     traceparent: str | None = None
 
+    def __post_init__(self) -> None:
+        self.time = self.now.isoformat()
+
     async def reading(self) -> AsyncConnection:
         """A connection that sees all that was recorded before this message, for reads in ``queries.py``."""
         await self.transaction.flush()
         return self.transaction.connection
-
-    @cached_property
-    def time(self) -> str:
-        """When this message counts, as its events and its receipt say it."""
-        return self.now.isoformat()
 
     @property
     def today(self) -> date:

@@ -105,14 +105,13 @@ class Memory(Transaction):
         self.missing.setdefault(aggregate, set()).update(places)
         raise Missing
 
-    async def prepare(self, works: Iterable["Work"]) -> None:
+    async def prepare(self, works: Sequence["Work"]) -> None:
         """Read what these works say that they will ask for, and what is not in memory."""
-        for work in works:
-            if work.message is not None:
-                for aggregate in self.aggregates:
-                    for key in aggregate.reads(work.message):
-                        if (aggregate.name, work.scheme, key) not in self.states:
-                            self.missing.setdefault(aggregate, set()).add((aggregate.name, work.scheme, key))
+        for aggregate in self.aggregates:
+            if reads := aggregate.reads:
+                named = ((work.scheme, key) for work in works if work.message for key in reads(work.message))
+                if places := {(aggregate.name, *one) for one in named}.difference(self.states):
+                    self.missing[aggregate] = places
         if self.missing:
             await self.fetch_missing()
 
