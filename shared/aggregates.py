@@ -26,7 +26,7 @@ class Aggregate(Generic[S]):
     model: type[S]
     evolve: Callable[[S | None, Event], S | None]
     keys: Callable[[Event], tuple[str, ...]]
-    reads: Callable[[Message], tuple[str, ...]] = lambda message: ()
+    reads: Callable[[Message], tuple[str, ...]] | None = None
 
 
 def aggregate_table(name: str, metadata: MetaData, *extra: SchemaItem) -> Table:

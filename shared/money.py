@@ -21,7 +21,8 @@ def format_yuan(amount_fen: int) -> str:
     """The wire form of an amount in fen: ``123456`` is ``"1234.56"``; the same amounts come again and again."""
     if amount_fen < 0:
         return f"-{format_yuan(-amount_fen)}"
-    return f"{amount_fen // 100}.{amount_fen % 100:02d}"
+    digits = str(amount_fen).zfill(3)
+    return f"{digits[:-2]}.{digits[-2:]}"
 
 
 def multiply(amount_fen: int, *factors: Decimal | Fraction) -> int:

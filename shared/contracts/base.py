@@ -98,7 +98,7 @@ OrganisationKind = Literal[
 
 _BLANK: dict[type, dict[str, Any]] = {}  # of each shape every field in its order, with its default
 _NAMES: dict[type, set[str]] = {}
-_new, _set = object.__new__, object.__setattr__
+_new, _fill = object.__new__, BaseModel.__dict__["__dict__"].__set__
 
 
 class _Plain(ModelMetaclass):
@@ -117,6 +117,14 @@ class Shape(BaseModel, metaclass=_Plain):
         super().__pydantic_init_subclass__(**kwargs)
         _BLANK[cls] = {name: field.get_default(call_default_factory=True) for name, field in cls.model_fields.items()}
         _NAMES[cls] = set(cls.model_fields)
+
+    def __getattr__(self, name: str) -> Any:
+        """What pydantic keeps beside the fields: of a shape that was made and not read, only asked for it is known."""
+        if name == "__pydantic_fields_set__":
+            return _NAMES[type(self)]
+        if name in ("__pydantic_extra__", "__pydantic_private__"):
+            return None
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def but(self, **changes: object) -> Self:
         """The same with these fields changed, which are known to be right: nothing is checked."""
@@ -139,12 +147,8 @@ def made(shape: Callable[P, S], *_: P.args, **fields: P.kwargs) -> S:
 
 def _of(cls: type[S], values: dict[str, Any]) -> S:
     shape = _new(cls)
-    _set(shape, "__dict__", values)
-    _set(shape, "__pydantic_fields_set__", _NAMES[cls])
-    _set(shape, "__pydantic_extra__", None)
-    _set(shape, "__pydantic_private__", None)
+    _fill(shape, values)
     return shape
-
 
 
 class Why(Shape):
@@ -183,7 +187,10 @@ class Message(Shape):
     def about(self) -> str:
         """CloudEvents ``subject``: the business id that the message is about, or empty."""
         fields: dict[str, Any] = self.__dict__
-        return next((str(fields[key]) for key in self._about if fields.get(key)), "")
+        for key in self._about:
+            if value := fields.get(key):
+                return str(value)
+        return ""
 
     @property
     def case(self) -> str:

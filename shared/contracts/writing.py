@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import date
 from functools import cache, lru_cache
+from inspect import unwrap
 from json.encoder import encode_basestring as text
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -68,7 +69,8 @@ def _name(function: Writer, names: dict[str, Any]) -> str:
 
 @cache
 def _remembering(serializer: Callable[..., str]) -> Writer:
-    return lru_cache(REMEMBERED)(lambda value: text(serializer(value)))
+    once = unwrap(serializer)
+    return lru_cache(REMEMBERED)(lambda value: text(once(value)))
 
 
 def _by_pydantic(annotation: Any) -> Writer:

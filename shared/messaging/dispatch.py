@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.clock import SHANGHAI
-from shared.contracts.base import OrganisationKind, PartnerEvent, made
+from shared.contracts.base import OrganisationKind, PartnerEvent
 from shared.contracts.registry import COMMANDS, PARTNER_EVENTS
 from shared.contracts.review import AgreementSigned
 from shared.database import is_outage
@@ -90,11 +90,11 @@ class Dispatch:
         decision = await self._decide_partner_event(unit, one, one.message)
         await unit.record(decision.events)
         if isinstance(decision, Refusal):
-            figures = {**decision.figures, "reason": decision.reason}
-            return self._answer(transaction, one, "refused", decision.rule, figures, unit.now)
+            detail = explain(decision.rule, decision.reason, decision.figures, "zh", unit.scheme)
+            return self._answer(transaction, one, "refused", unit.time, decision.rule, detail)
         note = str(decision.result.get("note", "")) or None
         outcome: Outcome = "duplicate" if decision.duplicate else "accepted"
-        return self._answer(transaction, one, outcome, None, {}, unit.now, note)
+        return self._answer(transaction, one, outcome, unit.time, detail=note)
 
     async def _decide_partner_event(self, unit: UnitOfWork, one: Incoming, message: PartnerEvent) -> Decision:
         assert one.envelope is not None
@@ -118,28 +118,23 @@ class Dispatch:
         """The receipt of a partner event that was parked."""
         if not self._is_ours(one.name):
             return ""
-        return self._answer(transaction, one, "unreadable", None, {"problem": one.error or "it could not be handled"})
+        moment = (one.stored or self.service.clock.now()).astimezone(SHANGHAI)
+        detail = explain("unreadable", "", {"problem": one.error or "it could not be handled"}, "zh")
+        return self._answer(transaction, one, "unreadable", moment.isoformat(), detail=detail)
 
     def _answer(
         self,
         transaction: Transaction,
         one: Incoming,
         outcome: Outcome,
-        rule: str | None,
-        figures: dict[str, str],
-        at: datetime | None = None,
-        note: str | None = None,
+        time: str,
+        rule: str | None = None,
+        detail: str | None = None,
     ) -> Outcome:
-        detail = note
-        if outcome == "refused" and rule:
-            detail = explain(rule, figures.pop("reason", ""), figures, "zh", self.service.schemes[one.scheme])
-        elif outcome == "unreadable":
-            detail = explain("unreadable", "", figures, "zh")
-        moment = at or (one.stored or self.service.clock.now()).astimezone(SHANGHAI)
         told = detail and printable(detail, 1000)
-        receipt = made(Receipt, event_id=one.id, outcome=outcome, rule=rule, detail=told, at=moment)
         under = one.envelope.traceparent if one.envelope else None
-        announce_receipt(transaction, one.institution, one.scheme or "none", one.name or "none", receipt, under)
+        to = (one.institution, one.scheme or "none", one.name or "none")
+        announce_receipt(transaction, *to, one.id, outcome, time, rule, told, under)
         return outcome
 
     # -- receipts, for the gateway ---------------------------------------------------------------------------------

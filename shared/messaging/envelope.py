@@ -29,9 +29,12 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def event_json(service: str, event_id: str, name: str, time: str, data: str, **others: str) -> str:
+def event_json(service: str, event_id: str, name: str, time: str, data: str, **others: str | None) -> str:
     """A CloudEvent of a service as JSON text: ``data`` is JSON already, what is empty is left out."""
-    told = "".join([f',"{key}":{encode_basestring(value)}' for key, value in others.items() if value])
+    told = ""
+    for key, value in others.items():
+        if value:
+            told += f',"{key}":{encode_basestring(value)}'
     return (
         f'{{"specversion":"1.0","id":"{event_id}","source":"/services/{service}","type":"{type_of(name)}",'
         f'"time":"{time}","datacontenttype":"application/json"{told},"data":{data}}}'

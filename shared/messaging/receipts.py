@@ -1,14 +1,13 @@
 """Receipts: exactly one answer for every partner event (contract.md section 3)."""
 
 from datetime import datetime
-from json import JSONEncoder
+from json.encoder import encode_basestring as text
 from typing import Literal
 
 from shared.contracts.base import Shape
 from shared.messaging.envelope import event_json, new_id
 from shared.messaging.unit_of_work import RECEIPTS, Announcement, Transaction
 
-_JSON = JSONEncoder(ensure_ascii=False).encode
 Outcome = Literal["accepted", "refused", "duplicate", "unreadable"]
 
 
@@ -27,15 +26,19 @@ def announce_receipt(
     institution: str,
     scheme: str,
     event_name: str,
-    receipt: Receipt,
+    event_id: str,
+    outcome: Outcome,
+    time: str,
+    rule: str | None = None,
+    detail: str | None = None,
     traceparent: str | None = None,
 ) -> None:
-    """Put a receipt into the outbox, for that institution only."""
-    event_id = new_id()
-    time = receipt.at.isoformat()
-    data = _JSON({key: value for key, value in {**receipt.__dict__, "at": time}.items() if value is not None})
-    of = {"subject": receipt.event_id, "scheme": scheme, "causationid": receipt.event_id}
-    of["traceparent"] = traceparent or ""
-    payload = event_json(transaction.service, event_id, "Receipt", time, data, **of)
+    """Put the receipt of an event into the outbox, for that institution only; ``time`` is its moment in ISO 8601."""
+    of, receipt_id = text(event_id), new_id()
+    why = f', "rule": {text(rule)}' if rule is not None else ""
+    told = f', "detail": {text(detail)}' if detail is not None else ""
+    data = f'{{"event_id": {of}, "outcome": "{outcome}"{why}{told}, "at": "{time}"}}'
+    others = {"subject": event_id, "scheme": scheme, "causationid": event_id, "traceparent": traceparent}
+    payload = event_json(transaction.service, receipt_id, "Receipt", time, data, **others)
     subject = f"receipts.{institution}.{scheme}.{event_name}"
-    transaction.announcements.append(Announcement(event_id, scheme, RECEIPTS, subject, "Receipt", payload))
+    transaction.announcements.append(Announcement(receipt_id, scheme, RECEIPTS, subject, "Receipt", payload))

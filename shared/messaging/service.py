@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import math
@@ -55,6 +56,7 @@ WATCH_SECONDS = 5.0
 PATIENCE_SECONDS = 20.0  # while the bus's nodes choose a leader anew: else no replica of any service were ready
 LOST_SECONDS = 10.0
 FOLDING = 7002  # the lock of the replica that takes events in their turn
+MOST_YOUNG = 20_000  # objects more, before garbage is looked for: hardly any of a batch's thousands is in a circle
 ORPHANS = "review"  # the service that also answers for partner events that nobody knows
 
 
@@ -96,6 +98,7 @@ class Service:
     def asgi(self) -> Starlette:
         """The service as an ASGI application with /healthz, /readyz and /metrics."""
         log_as_json(self.name)
+        gc.set_threshold(MOST_YOUNG, 20, 20)
         self.clock = Clock.from_environment()
         self.schemes = load_schemes()
         app = self._application()

@@ -191,10 +191,13 @@ class Transaction:
         return found
 
     def _states(self) -> Iterator[Part]:
-        kinds = {aggregate.name: aggregate for aggregate in self.changed.values()}
-        for name, aggregate in sorted(kinds.items()):
-            rows = [(*place[1:], self.states[place].json_data()) for place in self.changed if place[0] == name]
-            yield Part(f"state_{name}", _STATES.format(table=aggregate.table.name), rows)
+        rows: dict[str, list[tuple[str, str, str]]] = {}
+        for place in self.changed:
+            name, scheme, key = place
+            rows.setdefault(name, []).append((scheme, key, self.states[place].json_data()))
+        kinds = {aggregate.name: aggregate for aggregate in self.aggregates}
+        for name in sorted(rows):
+            yield Part(f"state_{name}", _STATES.format(table=kinds[name].table.name), rows[name])
 
 
 def institution_of(row: Any) -> Institution:
@@ -221,7 +224,7 @@ def head_of(row: Any) -> Head:
 
 @dataclass
 class UnitOfWork:
-    """One message at work: who sent it, when it counts, and what it may read and change."""
+    """One message at work: who sent it, when it counts (``time`` is that as text), what it may read and change."""
 
     transaction: Transaction
     scheme: Scheme
@@ -231,6 +234,9 @@ class UnitOfWork:
     message_id: str
     correlation_id: str = ""
     traceparent: str | None = None
+
+    def __post_init__(self) -> None:
+        self.time = self.now.isoformat()
 
     async def reading(self) -> AsyncConnection:
         """A connection that sees all that was recorded before this message, for reads in ``queries.py``."""
@@ -260,29 +266,28 @@ class UnitOfWork:
 
     async def record(self, events: Iterable[Event]) -> list[dict[str, str]]:
         """Evolve the state by these events and announce them; returns their ids and types, in order."""
-        recorded, time = [], self.now.isoformat()
+        recorded, service, scheme = [], self.transaction.service, self.scheme.id
         for event in events:
-            name = type(event).__name__
-            event_id = new_id()
-            await self.transaction.evolve(self.scheme.id, event)
+            name, event_id, about = type(event).__name__, new_id(), event.about
+            await self.transaction.evolve(scheme, event)
             payload = event_json(
-                self.transaction.service,
+                service,
                 event_id,
                 name,
-                time,
+                self.time,
                 event.json_data(),
-                subject=event.about,
-                scheme=self.scheme.id,
-                correlationid=event.case or self.correlation_id or event.about,
+                subject=about,
+                scheme=scheme,
+                correlationid=event.case or self.correlation_id or about,
                 causationid=self.message_id,
                 schemeversion=self.scheme.version,
-                traceparent=self.traceparent or "",
+                traceparent=self.traceparent,
             )
             if len(payload) > MOST_BYTES // 4 and len(payload.encode()) > MOST_BYTES:
                 raise ValueError(f"{name} is too large for the bus: {len(payload)} characters")
-            subject = f"events.{self.scheme.id}.{self.transaction.service}.{name}"
+            subject = f"events.{scheme}.{service}.{name}"
             self.transaction.announcements.append(
-                Announcement(event_id, self.scheme.id, EVENTS, subject, name, payload, event)
+                Announcement(event_id, scheme, EVENTS, subject, name, payload, event)
             )
             recorded.append({"id": event_id, "type": type_of(name)})
         return recorded

@@ -12,7 +12,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.exc import DBAPIError
@@ -65,8 +65,7 @@ class Work:
     group: "_Group | None" = None
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """What was kept of a message that was taken before: its hash and, of a command, its answer."""
 
     sha256: bytes
@@ -106,14 +105,13 @@ class Memory(Transaction):
         self.missing.setdefault(aggregate, set()).update(places)
         raise Missing
 
-    async def prepare(self, works: Iterable["Work"]) -> None:
+    async def prepare(self, works: Sequence["Work"]) -> None:
         """Read what these works say that they will ask for, and what is not in memory."""
-        for work in works:
-            if work.message is not None:
-                for aggregate in self.aggregates:
-                    for key in aggregate.reads(work.message):
-                        if (aggregate.name, work.scheme, key) not in self.states:
-                            self.missing.setdefault(aggregate, set()).add((aggregate.name, work.scheme, key))
+        for aggregate in self.aggregates:
+            if reads := aggregate.reads:
+                named = ((work.scheme, key) for work in works if work.message for key in reads(work.message))
+                if places := {(aggregate.name, *one) for one in named}.difference(self.states):
+                    self.missing[aggregate] = places
         if self.missing:
             await self.fetch_missing()
 
@@ -165,7 +163,8 @@ class Memory(Transaction):
                     del self.changed[place]
             del self.announcements[self.before[0] :], self.signed[self.before[1] :]
             raise
-        self.agreed |= {(scheme, one.id): one for scheme, one in self.signed[self.before[1] :]}
+        for scheme, one in self.signed[self.before[1] :]:
+            self.agreed[scheme, one.id] = one
         return result
 
     def forget(self) -> None:

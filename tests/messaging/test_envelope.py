@@ -74,8 +74,10 @@ def test_the_official_sdk_reads_an_event_about_nothing_in_particular() -> None:
 def test_the_official_sdk_reads_our_receipts(outcome: str) -> None:
     connection: Any = None
     transaction = Transaction(connection, "review", ())
-    receipt = Receipt.model_validate({"event_id": "partner's own id", "outcome": outcome, "at": NOW})
-    announce_receipt(transaction, "bank-a", "yanqing", "FinancingDeclined", receipt)
+    told: dict[str, Any] = {"rule": "pool.custodian", "detail": 'said "so"\n'} if outcome == "refused" else {}
+    receipt = Receipt.model_validate({"event_id": "partner's own id", "outcome": outcome, "at": NOW, **told})
+    of = (receipt.event_id, receipt.outcome, NOW.isoformat(), receipt.rule, receipt.detail)
+    announce_receipt(transaction, "bank-a", "yanqing", "FinancingDeclined", *of)
     (row,) = transaction.announcements
     read = read_by_the_sdk(row.payload)
     assert (read.get_type(), read.get_subject()) == ("riskpool.Receipt.v1", "partner's own id")

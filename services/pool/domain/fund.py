@@ -224,10 +224,14 @@ def _instructed(
 
 
 def _received(fund: Fund, event: FundsBooked) -> dict[str, object]:
-    rest_fen = event.amount - event.applied
-    money = _plus(fund, cash_fen=event.amount, unallocated_fen=rest_fen, written_off_fen=-event.reinstated)
+    amount, applied = event.amount, event.applied
+    money: dict[str, object] = {"cash_fen": fund.cash_fen + amount}
+    if applied != amount:
+        money["unallocated_fen"] = fund.unallocated_fen + amount - applied
+    if event.reinstated:
+        money["written_off_fen"] = fund.written_off_fen - event.reinstated
     if event.purpose == "recovery":
-        money["recovered_fen"] = fund.recovered_fen + event.applied
+        money["recovered_fen"] = fund.recovered_fen + applied
     elif event.purpose == "clawback":
-        money["clawed_fen"] = fund.clawed_fen + event.applied
+        money["clawed_fen"] = fund.clawed_fen + applied
     return money
