@@ -17,18 +17,22 @@ ASK_SECONDS = 2.0
 async def progress(service: "Service") -> dict[str, Any]:
     """``{settled, outbox: {service: unpublished}, parked: {service: count}, consumers: {stream/durable: waiting}}``.
 
-    Outboxes and streams are read before and after the consumers: a message at work is either not acked (its consumer is
-    busy), or its effects wait in an outbox, or they made a stream longer. After a loss of the bus nothing is settled
-    until every relay has found the new streams and every consumer is there again. ServiceUnavailable when it is away.
+    Where nothing waits, outboxes and streams are read once more after the consumers: a message at work is either not
+    acked (its consumer is busy), or its effects wait in an outbox, or they made a stream longer. After a loss of the
+    bus nothing is settled until every relay has found the new streams and every consumer is there again.
+    ServiceUnavailable when it is away.
     """
     try:
         before, streams = await asyncio.gather(_outboxes(service), _streams(service))
         found = await asyncio.gather(*(_waiting(service, stream) for stream in streams))
-        after, streams_after = await asyncio.gather(_outboxes(service), _streams(service))
+        consumers = {place: count for one in found for place, count in one.items()}
+        idle = not any(consumers.values())
+        is_still = idle and not any(one["unpublished"] for one in before.values())
+        after, streams_after = (
+            await asyncio.gather(_outboxes(service), _streams(service)) if is_still else (before, streams)
+        )
     except (nats.errors.Error, TimeoutError) as error:
         raise ServiceUnavailable("the bus") from error
-    consumers = {place: count for one in found for place, count in one.items()}
-    idle = not any(consumers.values())
     made = {name: created for name, (created, _) in streams.items()}
     told = (*before.values(), *after.values())
     full = all(one["unpublished"] == 0 and one["relayed"].items() <= made.items() for one in told)

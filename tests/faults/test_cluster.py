@@ -12,8 +12,8 @@ from tests.faults.world import World, Year
 
 MANY = int(os.environ.get("FAULTS") or 0) // 4  # each takes longer here, for the nodes choose a leader anew
 SECONDS = 900 + 40 * MANY
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(SECONDS)]
-# `make test` has three enterprises, a bus that disturbs nothing, and of these one each.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.chaos, pytest.mark.timeout(SECONDS)]
+# Without FAULTS three enterprises, a bus that disturbs nothing, and of these one each.
 FEW = ("kill node", "kill replica", "forget node", "forget")
 
 

@@ -21,12 +21,17 @@ async def test_a_task_is_done_as_printed(lent: RunningStack, reader: Path, scrip
 
 
 async def test_the_fund_moves_to_a_server_whose_owner_is_no_superuser(
-    lent: RunningStack, reader: Path, postgres: Postgres
+    lent: RunningStack, reader: Path, server_directory: Path
 ) -> None:
-    postgres.sql("postgres", f"create role manager login createdb createrole password '{PASSWORD}'")
-    server = postgres.url("", "manager").replace("+asyncpg", "").rstrip("/")
-    here = f"export SERVER={server} PATH={postgres_binaries()}:$PATH\n"
-    told = run(lent, reader, "bash", "-euo", "pipefail", "-c", here + MOVE)
-    assert "the books are proved" in told
-    for name in SERVICES:
-        assert postgres.sql(name, f"select has_table_privilege('{name}', 'outbox', 'delete')") == "f"
+    managed = Postgres(server_directory / "managed" / "postgres")  # empty, as the page says
+    managed.start()
+    try:
+        managed.sql("postgres", f"create role manager login createdb createrole password '{PASSWORD}'")
+        server = managed.url("", "manager").replace("+asyncpg", "").rstrip("/")
+        here = f"export SERVER={server} PATH={postgres_binaries()}:$PATH\n"
+        told = run(lent, reader, "bash", "-euo", "pipefail", "-c", here + MOVE)
+        assert "the books are proved" in told
+        for name in SERVICES:
+            assert managed.sql(name, f"select has_table_privilege('{name}', 'outbox', 'delete')") == "f"
+    finally:
+        managed.stop()
