@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
 from sqlalchemy import func, select
@@ -16,6 +17,7 @@ from shared.messaging.service import Service
 log = logging.getLogger("riskpool.gateway")
 DAY = timedelta(days=1)
 LONGEST_STEP_DAYS = 4000
+AT_ONCE = 50
 CHECK_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 
@@ -39,18 +41,21 @@ async def current_day(service: Service, scheme: str) -> date | None:
 
 
 async def announce_through(service: Service, scheme: str, day: date) -> list[date]:
-    """Announce every day after the current one up to ``day``, each in its own unit; the first call only ``day``."""
+    """Announce every day after the current one up to ``day``, some in one transaction; the first call only ``day``."""
     announced: list[date] = []
     last = await current_day(service, scheme)
     while last is None or last < day:
         following = last + DAY if last else day
+        days = [following + DAY * more for more in range(min((day - following).days + 1, AT_ONCE))]
         async with service.unit(scheme, midnight(following)) as unit:
             found = await newest_day(unit.transaction.connection, scheme)
             if found == last:
-                await unit.transaction.connection.execute(insert(business_days).values(scheme=scheme, date=following))
-                await unit.record((BusinessDayStarted(date=following),))
-                announced.append(following)
-                found = following
+                rows = [{"scheme": scheme, "date": one} for one in days]
+                await unit.transaction.connection.execute(insert(business_days), rows)
+                for one in days:
+                    await replace(unit, now=midnight(one)).record((BusinessDayStarted(date=one),))
+                announced += days
+                found = days[-1]
         last = found
     return announced
 
