@@ -137,7 +137,7 @@ class _Run:
 
     async def _settle(self, seconds: float) -> None:
         """Wait until every consumer has taken what was published; at most so long, unless a service was away."""
-        began, pause = time.monotonic(), 0.005
+        began, pause = time.monotonic(), 0.03
         while not await self.doors.http.settled(READER) and time.monotonic() < self.doors.waits_until(began, seconds):
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.1)

@@ -18,6 +18,9 @@ from shared.observability.scrape import Scrape, gauge, gauges
 if TYPE_CHECKING:
     from shared.messaging.service import Service
 
+_RELAYED: Label[Any] = (
+    select(func.json_object_agg(relayed_streams.c.stream, relayed_streams.c.created)).scalar_subquery().label("relayed")
+)
 _UNPUBLISHED: ColumnElement[bool] = outbox.c.published_at.is_(None)
 
 
@@ -43,10 +46,8 @@ class Health:
         when each stream that the relay knows was made.
         """
         async with self._service.engine.connect() as connection:
-            row = (await connection.execute(_backlog())).one()
-            relayed = await connection.execute(select(relayed_streams.c.stream, relayed_streams.c.created))
-            known = {one.stream: one.created for one in relayed}
-        return {"unpublished": row.unpublished, "parked": row.parked, "relayed": known}
+            row = (await connection.execute(_backlog(_RELAYED))).one()
+        return {"unpublished": row.unpublished, "parked": row.parked, "relayed": row.relayed or {}}
 
     async def _messages(self) -> Iterable[Metric]:
         oldest = select(outbox.c.recorded_at).where(_UNPUBLISHED).order_by(outbox.c.id).limit(1).scalar_subquery()
