@@ -56,6 +56,12 @@ def test_no_secret_can_be_seen_from_outside(platform: Platform) -> None:
     assert [file.name for file in (platform.place / "secrets").iterdir() if file.read_text().strip() in seen] == []
 
 
+def test_no_container_takes_the_whole_machine(platform: Platform) -> None:
+    running = json.loads(platform.inside("docker", "inspect", *platform.compose("ps", "--quiet").split()))
+    limits = {one["Name"]: (one["HostConfig"]["Memory"], one["HostConfig"]["PidsLimit"]) for one in running}
+    assert limits and [name for name, (memory, pids) in limits.items() if not memory or not pids] == []
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_is_no_root_and_cannot_change_its_image(platform: Platform, service: str) -> None:
     assert platform.compose("exec", "-T", service, "id", "-u").strip() != "0"
