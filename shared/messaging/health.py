@@ -41,10 +41,7 @@ class Health:
         app.add_route("/metrics", self.scrape.answer, include_in_schema=False)
 
     async def backlog(self) -> dict[str, Any]:
-        """``{unpublished, parked, relayed}``: outbox rows not yet on the bus, parked messages that are not settled, and
-
-        when each stream that the relay knows was made.
-        """
+        """``{unpublished, parked, relayed}``: outbox rows, open parked messages, when each known stream was made."""
         async with self._service.engine.connect() as connection:
             row = (await connection.execute(_backlog(_RELAYED))).one()
         return {"unpublished": row.unpublished, "parked": row.parked, "relayed": row.relayed or {}}

@@ -1,6 +1,7 @@
 """What docs/cluster.md tells a reader to type: a fund that began on one node goes on with three and two replicas."""
 
 import asyncio
+import contextlib
 import os
 import shlex
 import subprocess
@@ -38,6 +39,13 @@ def shows(client: httpx.Client, *institutions: str) -> bool:
     return {one["id"] for one in client.get("/institutions").json()["items"]} == set(institutions)
 
 
+def is_ready(client: httpx.Client) -> bool:
+    """Whether a gateway answers again."""
+    with contextlib.suppress(httpx.TransportError):
+        return client.get(f"http://{client.base_url.netloc.decode()}/readyz").status_code == 200
+    return False
+
+
 @pytest.mark.slow
 def test_a_fund_that_began_on_one_node_goes_on_with_three(start: Start) -> None:
     up, _ = blocks("docs/cluster.md", "sh")
@@ -57,6 +65,13 @@ def test_a_fund_that_began_on_one_node_goes_on_with_three(start: Start) -> None:
         assert shows(first, "bank-x") and shows(second, "bank-x")
         sign(second, "bank-y")
         eventually(lambda: shows(first, "bank-x", "bank-y") and shows(second, "bank-x", "bank-y"), 30)
+        three.kill("gateway")  # one of the two folds events: whichever it is, the other takes over
+        sign(second, "bank-z")
+        eventually(lambda: shows(second, "bank-x", "bank-y", "bank-z"), 30)
+        eventually(lambda: is_ready(first), 30)
+        three.kill("gateway-2")
+        sign(first, "bank-w")
+        eventually(lambda: shows(first, "bank-w", "bank-x", "bank-y", "bank-z"), 30)
     eventually(lambda: asyncio.run(everything_is_kept_three_times(three)), 30)
     assert three.stop() == 0
 
