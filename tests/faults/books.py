@@ -36,7 +36,7 @@ async def books_of(stack: Stack, doors: Doors, business: Business) -> Books:
     for path in ("/pool", "/quota/high?year=2026", *(f"/cases/{one.uscc}" for one in business.cast)):
         status, page = await read("drc", path)
         assert status == 200, (path, status, page)
-        books[path] = Counter(_bag([{"timeline": _bag(page.pop("timeline", []))}, page]))
+        books[path] = Counter(_bag([*page.pop("timeline", []), page]))
     for service in SERVICES:
         query = "select name, count(*) as times from outbox where stream = 'EVENTS' and scheme = $1 group by name"
         made = await as_owner(stack, service, query, doors.http.scheme)
