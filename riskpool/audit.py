@@ -124,7 +124,7 @@ def tell(findings: Sequence[Findings], as_json: bool) -> None:
 
 
 def _show(findings: Sequence[Findings]) -> None:
-    table = Table("service", "events", "decided again", "states", "ledger entries", "closes", "differences")
+    table = Table("service", "events", "decided again", "states", "ledger entries", "closes", "differ")
     for f in findings:
         columns: tuple[Any, ...] = (f.service, f.events, f.decided, f.things, f.entries, f.closes, f.count)
         table.add_row(*map(str, columns))

@@ -90,7 +90,9 @@ async def one_moment(urls: Mapping[str, str]) -> AsyncIterator[Cut]:
 
 async def _take(cut: Cut, fences: list[Connection]) -> None:
     for reader in cut.readers.values():
-        await reader.execute("rollback; set idle_in_transaction_session_timeout = 0")
+        if reader.is_in_transaction():  # it was tried before
+            await reader.execute("rollback")
+        await reader.execute("set idle_in_transaction_session_timeout = 0")
         await reader.execute("begin isolation level repeatable read, read only")
     for fence in fences:
         await fence.execute(f"begin; set local lock_timeout = '{LOCK_SECONDS}s'")

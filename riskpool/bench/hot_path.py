@@ -40,6 +40,7 @@ from shared.scheme.loader import load_scheme
 NOW = datetime(2026, 6, 1, 9, tzinfo=SHANGHAI)
 CUSTODIAN = Institution("custodian", "custodian", "custodian", NOW.date(), NOW.date().replace(year=2036))
 IN_FLIGHT = 2
+COPIED = 20_000
 
 
 class Funds:
@@ -138,14 +139,15 @@ class Funds:
 
     async def _prove(self, messages: Sequence[Incoming]) -> None:
         """The oracle: every message so far once in inbox, receipts, events, journal, roll-up and funds."""
-        self._sent += [(one.id, one.message.bank_ref) for one in messages if isinstance(one.message, FundsReceived)]
+        sent = messages[: COPIED - len(self._sent)]
+        self._sent += [(one.id, one.message.bank_ref) for one in sent if isinstance(one.message, FundsReceived)]
         self.told += len(messages)
         async with self.engine.connect() as connection:
             found = (await connection.execute(text(_ORACLE))).one()
         if set(found) != {self.told}:
             raise StackError(f"{self.told} events were sent, the pool's tables say {tuple(found)}")
 
-    async def limit(self, batch: int, most: int = 20_000) -> float:
+    async def limit(self, batch: int, most: int = COPIED) -> float:
         """Events a second of the same rows with no decisions: copied set by set into tables of the same making."""
         async with self._owner.connect() as plain:
             connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
@@ -168,14 +170,14 @@ class Funds:
 
 
 @contextlib.asynccontextmanager
-async def funds(owner_url: str, number: int = 1) -> AsyncIterator[Funds]:
+async def funds(owner_url: str, number: int = 1, name: str = "pool") -> AsyncIterator[Funds]:
     """A scratch database with so many funds, each with its capital in and one compensated loan; its writer at work."""
     from services.pool.app import SERVICE  # it brings the whole service, which only this needs
 
     service = copy.copy(SERVICE)
     yanqing = load_scheme("yanqing")
     service.schemes = {f"fund-{one:04d}": replace(yanqing, id=f"fund-{one:04d}") for one in range(number)}
-    async with scratch_database(owner_url, "pool") as url:
+    async with scratch_database(owner_url, name) as url:
         await asyncio.to_thread(migrate, "pool", url.render_as_string(hide_password=False), str(url.username))
         async with _engine(url) as engine, _engine(url) as owner:
             async with engine.begin() as connection:

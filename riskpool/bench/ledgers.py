@@ -12,6 +12,7 @@ from riskpool.bench.half_year import half_year_milliseconds
 from riskpool.bench.hot_path import funds
 from riskpool.bench.peer_libraries import PEERS, Peer, make_environments, peer_rate
 from riskpool.bench.peer_pgbench import Pgbench, pgbench
+from riskpool.bench.soak import soak
 from riskpool.proof.rate import replay_rate
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ async def measure_writer(owner_url: str, size: "Size", result: "Result", say: Ca
             for work in random.sample(works, len(works)):
                 say(f"{work.__name__.strip('_').replace('_', ' ')}, round {number + 1} of {size.rounds}")
                 result.add(await work())
+    for figures in await soak(owner_url, size.soak, say):
+        result.add(figures)
     say(f"a half-year over {size.journal:,} rows")
     result.add(await half_year_milliseconds(owner_url, size.journal))
 

@@ -30,7 +30,8 @@ class Size:
     """How much is measured: rounds, seconds of each rate, events of a burst, events one at a time.
 
     Of the console: cases, seconds of clicking, events that an open page hears of. Of the pool's writer: events of a
-    round, funds, seconds of each batch size of a peer, and rows of the journal that a half-year is reported over.
+    round, funds, seconds of each batch size of a peer, events of a long run, and rows of the journal that a half-year
+    is reported over.
     """
 
     rounds: int
@@ -43,11 +44,12 @@ class Size:
     hot: int
     funds: int
     peer_seconds: float
+    soak: int
     journal: int
 
 
-FULL = Size(3, 5, 2000, 200, 10_000, 20, 50, 20_000, 1000, 2.0, 1_000_000)
-QUICK = Size(1, 1, 200, 30, 1000, 5, 10, 2000, 50, 0.5, 50_000)
+FULL = Size(3, 5, 2000, 200, 10_000, 20, 50, 20_000, 1000, 2.0, 1_000_000, 1_000_000)
+QUICK = Size(1, 1, 200, 30, 1000, 5, 10, 2000, 50, 0.5, 50_000, 50_000)
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ ROWS = (
     Row("hot fund, batches <= 1000", "hot_fund", "DBOS", "dbos", "/s", ">= 400"),
     Row("one event, p50", "one_p50", "pgbench, one UPDATE", "update_p50", "ms", "<= 3"),
     Row("batch of 100, p99", "hundred_p99", "its p50", "hundred_p50", "ms", "<= 3"),
+    Row("hot fund, a million events", "soak", "ten thousand events", "short", "/s", ">= 0.70"),
+    Row("hot fund of a million", "large", "of ten thousand", "small", "/s", ">= 0.90"),
+    Row("memory after a million", "end_mb", "after a fifth of them", "fifth_mb", "MB", "16 MB more"),
     Row("many funds", "many_funds", "pgbench, a million rows", "pg_many", "/s", ">= 4"),
     Row("half-year, from the roll-up", "half_year", "from the journal's rows", "half_year_rows", "ms"),
     Row("audit: chains replayed", "replayed", "SHA-256 of as many bytes", "hashed", "/s"),

@@ -180,6 +180,7 @@ class Business:
         await self.on(date(2026, 2, 3))
         for one in (one for one in lent if one.product == "insurance"):
             await self.act("drc", "ApproveSubsidy", policy_no=f"P-{one.loan_no}", decision="approve")
+            await self.settled()  # each instruction tells the fund's balance before it
         await self.custodian_sits_down()
 
     async def push(self, one: Enterprise) -> None:
