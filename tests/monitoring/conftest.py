@@ -117,10 +117,11 @@ def configuration(house: House, directory: Path, alertmanager: str = "", rules: 
     told["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [alertmanager] if alertmanager else []}]
     for job in told["scrape_configs"]:
         job["authorization"]["credentials_file"] = str(house.token_file)
-        for target in job["static_configs"]:
-            service = target.get("labels", {}).get("service")
-            address = house.stack.description["services"][service] if service else f"http://{house.exporter_address}"
-            target["targets"] = [address.removeprefix("http://")]
+        names = [name for lookup in job.pop("dns_sd_configs", ()) for name in lookup["names"]]
+        addresses = {name: house.stack.description["services"][name].removeprefix("http://") for name in names}
+        job["static_configs"] = [
+            {"targets": [address], "labels": {"__meta_dns_name": name}} for name, address in addresses.items()
+        ] or [{"targets": [house.exporter_address]}]
     file = directory / "prometheus.yml"
     file.write_text(yaml.safe_dump(told))
     return file
