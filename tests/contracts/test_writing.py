@@ -68,6 +68,9 @@ def test_what_is_made_unchecked_equals_what_is_checked_down_to_the_order_of_its_
         assert made_so == checked
         assert made_so.model_dump_json() == checked.model_dump_json()
         assert made_so.model_copy() == checked and repr(made_so) == repr(checked)
+        assert made_so.model_fields_set == set(type(checked).model_fields)
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            _ = made_so.nothing
 
 
 def test_a_change_leaves_what_it_was_made_from() -> None:
