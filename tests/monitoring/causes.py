@@ -239,6 +239,13 @@ def stopped_bus(at: Alarmed) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def stopped_exporter(at: Alarmed) -> Iterator[None]:
+    """An exporter that hangs."""
+    with _stopped(at.house.exporter.process.pid):
+        yield
+
+
 # In this order: what is made first holds for those that follow it.
 CAUSES: dict[str, Callable[[Alarmed], contextlib.AbstractContextManager[None]]] = {
     "RiskpoolFundNearPauseLine": near,
@@ -264,5 +271,6 @@ CAUSES: dict[str, Callable[[Alarmed], contextlib.AbstractContextManager[None]]] 
     "RiskpoolConsumerBehind": stopped_service,
     "RiskpoolOutboxStuck": another_relay,
     "RiskpoolBusDown": stopped_bus,
+    "RiskpoolExporterDown": stopped_exporter,
     "RiskpoolServiceNotReady": stopped_bus,
 }
