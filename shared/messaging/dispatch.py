@@ -134,7 +134,7 @@ class Dispatch:
         told = detail and printable(detail, 1000)
         under = one.envelope.traceparent if one.envelope else None
         to = (one.institution, one.scheme or "none", one.name or "none")
-        announce_receipt(transaction, *to, one.id, outcome, time, rule, told, under)
+        announce_receipt(transaction, *to, one.id, outcome, time, rule, told, under, one.body_sha256)
         return outcome
 
     # -- receipts, for the gateway ---------------------------------------------------------------------------------
@@ -152,7 +152,10 @@ class Dispatch:
         """Keep a receipt where it can be asked for."""
         assert one.envelope is not None
         receipt = Receipt.model_validate_json(json.dumps(one.envelope.data))
-        row = {**receipt.model_dump(), "scheme": one.scheme, "institution": one.institution, "event_name": one.name}
+        row = {
+            **receipt.model_dump(), "scheme": one.scheme, "institution": one.institution, "event_name": one.name,
+            "body_sha256": bytes.fromhex(one.envelope.bodysha256) or None,
+        }  # fmt: skip
         transaction.write_together(_keep_receipts, row)
         return "taken"
 

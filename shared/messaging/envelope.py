@@ -63,6 +63,7 @@ class Envelope(BaseModel):
     causationid: _Attribute = ""
     schemeversion: _Attribute = ""
     traceparent: _Attribute | None = None
+    bodysha256: _Attribute = ""
     data: dict[str, Any] = {}
 
     @property

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from json import JSONEncoder
+from typing import Any
 
 from nats.aio.msg import Msg
 from pydantic import ValidationError
@@ -52,8 +53,9 @@ class Incoming:
     @property
     def body_sha256(self) -> bytes:
         """What tells two bodies under one id apart: name and data, or all bytes where there is no readable data."""
-        data = _sorted_json([self.name, self.envelope.data]).encode() if self.envelope else self.raw.data
-        return hashlib.sha256(data).digest()
+        if self.envelope:
+            return content_sha256(self.name, self.envelope.data)
+        return hashlib.sha256(self.raw.data).digest()
 
     @property
     def ids(self) -> dict[str, str]:
@@ -65,6 +67,19 @@ class Incoming:
     def label(self) -> str:
         """Its name for the metrics, where a stranger must not invent names."""
         return self.name if self.message is not None else "unknown"
+
+
+def content_sha256(name: str, data: Any) -> bytes:
+    """The digest of a readable event: the inbox keeps it, its receipt carries it."""
+    return hashlib.sha256(_sorted_json([name, data]).encode()).digest()
+
+
+def body_sha256(name: str, body: bytes) -> bytes:
+    """The digest that the inbox will keep of a body, to be known before it is sent."""
+    try:
+        return content_sha256(name, Envelope.model_validate_json(body).data)
+    except ValidationError:
+        return hashlib.sha256(body).digest()
 
 
 def describe(error: ValidationError) -> str:

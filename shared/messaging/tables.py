@@ -145,6 +145,7 @@ receipts = Table(
     Column("rule", Text),
     Column("detail", Text),
     Column("at", DateTime(timezone=True), nullable=False),
+    Column("body_sha256", LargeBinary),
     comment="The receipts of partner events, kept by the gateway.",
 )
 

@@ -80,6 +80,19 @@ def test_what_cannot_be_read_is_kept_and_answered_unreadable(signed: Gateway, na
     assert body["outcome"] == "unreadable" and body["event"] == name
 
 
+@pytest.mark.parametrize("left_out", ["data", "source"])
+def test_what_is_unreadable_is_answered_the_same_again_and_other_bytes_are_a_mismatch(
+    signed: Gateway, left_out: str
+) -> None:
+    event = envelope("FinancingDeclined", DECLINED)
+    del event[left_out]
+    with signed.client("bank-a") as bank:
+        first, again = (bank.post("/partner-events/FinancingDeclined", json=event) for _ in range(2))
+        other = bank.post("/partner-events/FinancingDeclined", json={**event, "data": {"uscc": 5}})
+    assert problem(first, 422, "unreadable") == again.json()
+    problem(other, 409, "idempotency.mismatch")
+
+
 def test_an_event_in_another_institutions_name_is_refused(signed: Gateway) -> None:
     with signed.client("bank-b") as bank:
         answer = bank.post("/partner-events/FinancingDeclined", json=envelope("FinancingDeclined", DECLINED))

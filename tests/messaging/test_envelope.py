@@ -76,13 +76,14 @@ def test_the_official_sdk_reads_our_receipts(outcome: str) -> None:
     transaction = Transaction(connection, "review", ())
     told: dict[str, Any] = {"rule": "pool.custodian", "detail": 'said "so"\n'} if outcome == "refused" else {}
     receipt = Receipt.model_validate({"event_id": "partner's own id", "outcome": outcome, "at": NOW, **told})
-    of = (receipt.event_id, receipt.outcome, NOW.isoformat(), receipt.rule, receipt.detail)
+    of = (receipt.event_id, receipt.outcome, NOW.isoformat(), receipt.rule, receipt.detail, None, b"\1" * 32)
     announce_receipt(transaction, "bank-a", "yanqing", "FinancingDeclined", *of)
     (row,) = transaction.announcements
     read = read_by_the_sdk(row.payload)
     assert (read.get_type(), read.get_subject()) == ("riskpool.Receipt.v1", "partner's own id")
     assert read.get_data() == receipt.model_dump(mode="json", exclude_none=True)
     assert read.get_extension("causationid") == "partner's own id"
+    assert read.get_extension("bodysha256") == "01" * 32
 
 
 def test_what_the_sdk_writes_we_read() -> None:

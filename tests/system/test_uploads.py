@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from riskpool.partners.client import PartnerClient, event_bytes
 from riskpool.scenario.embedded import make_tokens
 from riskpool.scenario.runner import run_scenario
 from tests.conftest import eventually
@@ -44,8 +45,27 @@ class Bank:
                 headers={"Authorization": f"Bearer {tokens(name)}", "Riskpool-Time": "2026-02-02"},
                 timeout=60,
             )
-            for name in ("drc", "bank-a", "bank-b")
+            for name in ("drc", "bank-a", "bank-b", "custodian", "operator")
         }
+
+    async def over_the_bus(
+        self, event_id: str, data: Any, by: str = "bank-a", event: str = "LoanRepaid", seconds: float = 15
+    ) -> dict[str, Any]:
+        """Publish an event as a partner does on the bus; its receipt, or nothing when it is not waited for."""
+        issued = self.http["drc"].post(f"/institutions/{by}/bus-credentials", json={}).raise_for_status().json()
+        client = await PartnerClient.connect(self.stack.nats_url, lambda: str(issued["credentials"]))
+        try:
+            told = event_bytes("yanqing", by, event, data, "2026-02-02T09:00:00+08:00", event_id)
+            await client.publish("yanqing", event, told)
+            return (await client.receipt(event_id, seconds) or {}) if seconds else {}
+        finally:
+            await client.close()
+
+    def over_http(
+        self, event_id: str, data: Any, by: str = "bank-a", event: str = "LoanRepaid"
+    ) -> httpx.Response:
+        headers = {"Idempotency-Key": event_id}
+        return self.http[by].post(f"/partner-events/{event}", json=data, headers=headers)
 
     def upload(self, content: bytes | str, name: str = "table.csv", event: str = "LoanRepaid") -> httpx.Response:
         body = content.encode() if isinstance(content, str) else content
@@ -78,7 +98,7 @@ def bank(start_for_module: Start, tmp_path_factory: pytest.TempPathFactory) -> I
     stack = start_for_module("uploads", "--free-ports", "--clock", "message").until_ready()
     story = tmp_path_factory.mktemp("story") / "story.yaml"
     story.write_text(STORY)
-    names = {"drc", "finance", "scitech", "bank-a", "bank-b", "custodian"}
+    names = {"drc", "finance", "scitech", "bank-a", "bank-b", "custodian", "operator"}
     tokens = asyncio.run(make_tokens(stack.database_url("gateway"), "yanqing", names))
     outcome = asyncio.run(run_scenario(story, api_url=stack.api_url, nats_url=stack.nats_url, tokens=tokens))
     assert outcome.ok, "\n".join(map(str, outcome.failed))
@@ -211,6 +231,41 @@ def test_what_was_reported_over_http_is_a_duplicate_in_a_file(bank: Bank) -> Non
     assert sent.json()["outcome"] == "accepted", sent.text
     upload = bank.reported("id,loan_no,principal,repaid_on\nhttp-1,A-1,6.00,2026-02-01\n")
     assert bank.rows(upload) == [(2, "duplicate")]
+
+
+def test_an_id_that_came_over_the_bus_with_other_data_is_a_mismatch_at_every_door(bank: Bank) -> None:
+    before, reported = float(bank.outstanding()), {"loan_no": "A-1", "principal": "8.00", "repaid_on": "2026-02-01"}
+    assert asyncio.run(bank.over_the_bus("bus-1", reported))["outcome"] == "accepted"
+    eventually(lambda: before - float(bank.outstanding()) == 8)
+    eventually(lambda: bank.http["bank-a"].get("/receipts/bus-1").status_code == 200)
+    other = bank.over_http("bus-1", {**reported, "principal": "9.00"})
+    assert (other.status_code, other.json()["rule"]) == (409, "idempotency.mismatch"), other.text
+    same = bank.over_http("bus-1", reported)
+    assert (same.status_code, same.json()["outcome"]) == (200, "accepted"), same.text
+    upload = bank.reported("id,loan_no,principal,repaid_on\nbus-1,A-1,9.00,2026-02-01\nbus-1,A-1,8.00,2026-02-01\n")
+    assert bank.rows(upload) == [(2, "refused"), (3, "refused")]
+    errors = bank.http["bank-a"].get(f"/partner-files/{upload['id']}/errors").content.decode("utf-8-sig")
+    told = next(csv.DictReader(io.StringIO(errors)))
+    assert told["# rule"] == "idempotency.mismatch" and "新的键" in told["# advice"]
+    upload = bank.reported("id,loan_no,principal,repaid_on\nbus-1,A-1,8.00,2026-02-01\n")
+    assert bank.rows(upload) == [(2, "duplicate")]
+    assert before - float(bank.outstanding()) == 8 and bank.get("/parked", "operator")["items"] == []
+
+
+def test_two_contents_under_one_id_at_the_same_moment_have_one_receipt(bank: Bank) -> None:
+    """The pool does not answer, so that HTTP cannot know what the bus holds; whoever asks again is told."""
+    over_bus, over_http = ({"as_of": "2026-02-01", "balance": balance} for balance in ("1.00", "2.00"))
+    held = psutil.Process(bank.stack.pid("pool"))
+    held.suspend()
+    try:
+        asyncio.run(bank.over_the_bus("race", over_bus, "custodian", "StatementIssued", seconds=0))
+        stored = bank.over_http("race", over_http, "custodian", "StatementIssued")
+        assert stored.status_code == 202, stored.text
+    finally:
+        held.resume()
+    eventually(lambda: bank.http["custodian"].get("/receipts/race").status_code == 200, 20)
+    assert bank.over_http("race", over_http, "custodian", "StatementIssued").json()["rule"] == "idempotency.mismatch"
+    assert bank.over_http("race", over_bus, "custodian", "StatementIssued").json()["outcome"] == "accepted"
 
 
 def test_nobody_waits_for_anothers_hindered_upload(bank: Bank) -> None:

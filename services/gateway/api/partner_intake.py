@@ -27,12 +27,13 @@ from services.gateway.api.requests import (
 from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.business_days import announce_through, current_day
 from services.gateway.queries.events import receipt_view
-from services.gateway.store import keep_submission
+from services.gateway.store import is_answer_to, keep_submission
 from services.gateway.views import ReceiptView
 from shared.clock import business_date
 from shared.contracts.registry import PARTNER_EVENTS
 from shared.messaging.bus import ServiceUnavailable
 from shared.messaging.envelope import type_of
+from shared.messaging.incoming import body_sha256
 from shared.messaging.service import Service
 
 RECEIPT_SECONDS = 10.0
@@ -51,11 +52,10 @@ class _Attributes(BaseModel):
 
 @dataclass(frozen=True)
 class Report:
-    """One event on its way to the bus: its id, its business time, its data and its envelope as bytes."""
+    """One event on its way to the bus: its id, its business time and its envelope as bytes."""
 
     id: str
     moment: datetime
-    data: Any
     envelope: bytes
 
 
@@ -114,17 +114,28 @@ def needs_institution(caller: Caller) -> None:
 
 
 async def submit(service: Service, caller: Caller, name: str, report: Report) -> ReceiptView | None:
-    """Publish a report after the business days before it; its receipt, or None when there is none after ten seconds."""
+    """Publish a report after the business days before it; its receipt, or None when there is none after ten seconds.
+
+    Problem 409 when its id stands for other data, also if these came over the bus meanwhile.
+    """
+    digest = body_sha256(name, report.envelope)
     async with service.engine.begin() as connection:
-        same = await keep_submission(connection, caller.scheme.id, caller.organisation, report.id, name, report.data)
+        same = await keep_submission(connection, caller.scheme.id, caller.organisation, report.id, digest)
     if not same:
-        raise Problem(409, "idempotency.mismatch", figures={"key": report.id}, scheme=caller.scheme)
+        raise _mismatch(caller, report)
     await announce_through(service, caller.scheme.id, business_date(report.moment))
     try:
         await service.bus.submit(caller.organisation, caller.scheme.id, name, report.envelope, report.id)
     except (ServiceUnavailable, AttributeError):
         raise Problem(503, "no_answer", scheme=caller.scheme, headers={"Retry-After": "1"}) from None
-    return await _receipt(service, caller, report.id)
+    row = await _receipt(service, caller, report.id)
+    if row is not None and not is_answer_to(row.body_sha256, digest):
+        raise _mismatch(caller, report)
+    return None if row is None else receipt_view(row)
+
+
+def _mismatch(caller: Caller, report: Report) -> Problem:
+    return Problem(409, "idempotency.mismatch", figures={"key": report.id}, scheme=caller.scheme)
 
 
 async def _report(service: Service, caller: Caller, request: Request, name: str, body: bytes) -> Report:
@@ -138,10 +149,10 @@ async def _report(service: Service, caller: Caller, request: Request, name: str,
     if "specversion" in content:
         return await _own_envelope(service, caller, content, body)
     event_id, moment = idempotency_key(request), await business_moment(service, caller.scheme, request)
-    return enveloped(caller, name, event_id, moment, content, body)
+    return enveloped(caller, name, event_id, moment, body)
 
 
-def enveloped(caller: Caller, name: str, event_id: str, moment: datetime, data: Any, body: bytes) -> Report:
+def enveloped(caller: Caller, name: str, event_id: str, moment: datetime, body: bytes) -> Report:
     """Bare data in an envelope of the calling institution; ``body`` is the data's JSON as it came."""
     attributes = {
         "specversion": "1.0",
@@ -152,7 +163,7 @@ def enveloped(caller: Caller, name: str, event_id: str, moment: datetime, data: 
         "datacontenttype": "application/json",
         "scheme": caller.scheme.id,
     }
-    return Report(event_id, moment, data, json.dumps(attributes).encode()[:-1] + b', "data": ' + body + b"}")
+    return Report(event_id, moment, json.dumps(attributes).encode()[:-1] + b', "data": ' + body + b"}")
 
 
 async def _own_envelope(service: Service, caller: Caller, content: dict[str, Any], body: bytes) -> Report:
@@ -166,17 +177,17 @@ async def _own_envelope(service: Service, caller: Caller, content: dict[str, Any
     if service.clock.mode == "message":
         moment = parse_moment(attributes.time.isoformat(), "time")
         check_step(await current_day(service, caller.scheme.id), business_date(moment))
-    return Report(attributes.id, moment, content.get("data"), body)
+    return Report(attributes.id, moment, body)
 
 
-async def _receipt(service: Service, caller: Caller, event_id: str) -> ReceiptView | None:
+async def _receipt(service: Service, caller: Caller, event_id: str) -> Any:
     """The event's receipt as soon as it is there, or None after ten seconds."""
     wait = _FIRST_WAIT_SECONDS
     deadline = asyncio.get_running_loop().time() + RECEIPT_SECONDS
     while asyncio.get_running_loop().time() < deadline:
         row = await service.receipt(caller.organisation, caller.scheme.id, event_id)
         if row is not None:
-            return receipt_view(row)
+            return row
         await asyncio.sleep(wait)
         wait = min(wait * 1.5, _LONGEST_WAIT_SECONDS)
     return None

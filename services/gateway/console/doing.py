@@ -101,7 +101,7 @@ async def _send(
         return [event["id"] for event in answer.body.get("events", ())]
     needs_institution(caller)
     moment = await business_moment(service, caller.scheme, request)
-    receipt = await submit(service, caller, name, enveloped(caller, name, key, moment, data, body))
+    receipt = await submit(service, caller, name, enveloped(caller, name, key, moment, body))
     if receipt is not None and receipt.outcome != "accepted":
         raise Problem(409, receipt.rule or "malformed", scheme=caller.scheme, detail=receipt.detail)
     return []

@@ -1,7 +1,6 @@
 """A partner event as a row of a table: its columns, what a cell may hold, and the row as the event's data."""
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,6 +14,7 @@ from shared.contracts.registry import PARTNER_EVENTS
 
 ID = "id"
 Kind = Literal["text", "money", "rate", "day", "list", "statements"]
+Again = Literal["", "same", "other"]
 Cell = str | int | float | date | datetime | Decimal | None
 _SPLIT = re.compile(r"[;；\n]")
 _DAY = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?", re.ASCII)
@@ -168,14 +168,23 @@ def _money(text: str) -> str:
 
 
 class Ids:
-    """Ids of rows that have none of their own: the same content, the n-th time in a file, has always the same id."""
+    """The event ids of a file's rows, of which it keeps digests only; to be asked for every row in its order.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    Rows without an id have one made: the same content, the n-th time in a file, has always the same.
+    """
+
+    def __init__(self) -> None:
         self._seen: dict[bytes, int] = {}
+        self._above: dict[bytes, bytes] = {}
 
-    def of(self, given: str, data: dict[str, Any]) -> str:
-        """A row's event id; to be asked for every row of a file in its order."""
-        digest = hashlib.sha256(json.dumps([self._name, data], sort_keys=True).encode()).digest()[:16]
+    def of(self, given: str, content: bytes) -> str:
+        """A row's event id, by the digest of its content."""
+        digest = content[:16]
         number = self._seen[digest] = self._seen.get(digest, 0) + 1
         return given or f"file-{digest.hex()}" + (f"-{number}" if number > 1 else "")
+
+    def again(self, given: str, content: bytes) -> Again:
+        """Whether an id stands in a row above, for the same content or another."""
+        digest, place = content[:16], hashlib.sha256(given.encode()).digest()[:16]
+        before = self._above.setdefault(place, digest)
+        return "" if before is digest else "same" if before == digest else "other"

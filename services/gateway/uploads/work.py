@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import Row, select, update
@@ -16,14 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.business_days import announce_through
 from services.gateway.documents.files import Files
-from services.gateway.store import Standing, keep_rows
+from services.gateway.store import Standing, is_answer_to, keep_rows
 from services.gateway.tables import upload_rows, uploads
-from services.gateway.uploads.columns import Cell, Column, Ids, data_of, lost_in, named, text_of
+from services.gateway.uploads.columns import Again, Cell, Column, Ids, data_of, lost_in, named, text_of
 from services.gateway.uploads.sheets import rows_of
 from shared.clock import business_date
 from shared.contracts.registry import PARTNER_EVENTS
 from shared.messaging.envelope import type_of
-from shared.messaging.incoming import describe
+from shared.messaging.incoming import content_sha256, describe
 from shared.messaging.leading import lead_when_free
 from shared.messaging.service import Service
 from shared.messaging.tables import receipts
@@ -42,15 +42,16 @@ _LOCK = 0x75706C6F616473  # "uploads": who holds it reports them
 class Line:
     """One row of a table: its place in the file, its cells as text, its event id and data, or what is wrong with it.
 
-    ``again``: its id stands in a line above it, for the same content or another.
+    ``content`` is the digest of its data; ``again``: its id stands in a line above it, for the same content or another.
     """
 
     number: int
     cells: list[str]
     event_id: str
     data: dict[str, Any]
+    content: bytes
     problem: str = ""
-    again: Literal["", "same", "other"] = ""
+    again: Again = ""
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,16 @@ class Outcome:
     detail: str | None = None
 
 
+MISMATCH = Outcome("refused", "idempotency.mismatch")
+
+
 class NoReceipt(Exception):
     """Some receipts did not come: the lines are reported again later."""
 
 
 def lines_of(name: str, columns: list[Column], rows: Iterable[tuple[int, list[Cell]]]) -> Iterator[Line]:
     """Rows as events of one kind; the same file gives the same ids."""
-    ids, own = Ids(name), next((place for place, column in enumerate(columns) if column.name == "id"), None)
-    above: dict[str, dict[str, Any]] = {}
+    ids, own = Ids(), next((place for place, column in enumerate(columns) if column.name == "id"), None)
     for number, cells in rows:
         data = data_of(columns, cells)
         given = text_of(cells[own]) if own is not None and own < len(cells) else ""
@@ -79,10 +82,9 @@ def lines_of(name: str, columns: list[Column], rows: Iterable[tuple[int, list[Ce
             problem = lost_in(columns, cells) or ("" if printable else "id: at most 200 printable characters")
         except ValidationError as error:
             problem = lost_in(columns, cells) or describe(error)
-        again: Literal["", "same", "other"] = ""
-        if given and not problem and above.setdefault(given, data) is not data:
-            again = "same" if above[given] == data else "other"
-        yield Line(number, [text_of(cell) for cell in cells], ids.of(given, data), data, problem, again)
+        content = content_sha256(name, data)
+        again = ids.again(given, content) if given and not problem else ""
+        yield Line(number, [text_of(cell) for cell in cells], ids.of(given, content), data, content, problem, again)
 
 
 async def keep_reporting(service: Service) -> None:
@@ -158,11 +160,11 @@ async def _decide(service: Service, job: Row[Any], lines: list[Line]) -> dict[in
     """What became of each line, by its number; NoReceipt when some are not answered yet."""
     outcomes = {line.number: Outcome("unreadable", None, line.problem) for line in lines if line.problem}
     sent = {line.event_id: line for line in lines if not line.problem and line.again != "other"}
+    digests = {event_id: line.content for event_id, line in sent.items()}
     standing: dict[str, Standing] = {}
     if sent:
-        contents = {event_id: line.data for event_id, line in sent.items()}
         async with service.engine.begin() as connection:
-            standing = await keep_rows(connection, job.scheme, job.institution, job.id, job.event, contents)
+            standing = await keep_rows(connection, job.scheme, job.institution, job.id, digests)
     sent = {event_id: line for event_id, line in sent.items() if standing[event_id] != "other"}
     submit = service.bus.submit
     await asyncio.gather(
@@ -171,12 +173,12 @@ async def _decide(service: Service, job: Row[Any], lines: list[Line]) -> dict[in
             for event_id, line in sent.items()
         )
     )
-    answers = await _receipts(service, job, list(sent))
+    answers = await _receipts(service, job, {event_id: digests[event_id] for event_id in sent})
     for line in lines:
         if line.problem:
             continue
         if line.again == "other" or line.event_id not in sent:
-            outcomes[line.number] = Outcome("refused", "idempotency.mismatch")
+            outcomes[line.number] = MISMATCH
         elif answers[line.event_id].outcome == "accepted" and (line.again or standing[line.event_id] == "known"):
             outcomes[line.number] = Outcome("duplicate")
         else:
@@ -193,19 +195,20 @@ def _envelope(job: Row[Any], line: Line) -> bytes:
     return json.dumps(attributes, ensure_ascii=False).encode()
 
 
-async def _receipts(service: Service, job: Row[Any], wanted: list[str]) -> dict[str, Outcome]:
-    """The receipts of events, waited for together; NoReceipt when some do not come."""
+async def _receipts(service: Service, job: Row[Any], wanted: dict[str, bytes]) -> dict[str, Outcome]:
+    """The receipts of events, waited for together by id and digest; NoReceipt when some do not come."""
     found: dict[str, Outcome] = {}
     deadline = asyncio.get_running_loop().time() + RECEIPT_SECONDS
-    while len(found) < len(set(wanted)):
+    while len(found) < len(wanted):
         query = select(receipts).where(
             receipts.c.scheme == job.scheme, receipts.c.institution == job.institution, receipts.c.event_id.in_(wanted)
         )
         async with service.engine.connect() as connection:
             for row in await connection.execute(query):
-                found[row.event_id] = Outcome(row.outcome, row.rule, row.detail)
+                told = Outcome(row.outcome, row.rule, row.detail)
+                found[row.event_id] = told if is_answer_to(row.body_sha256, wanted[row.event_id]) else MISMATCH
         if asyncio.get_running_loop().time() > deadline:
-            raise NoReceipt(f"{len(set(wanted)) - len(found)} receipts of {job.id} have not come")
-        if len(found) < len(set(wanted)):
+            raise NoReceipt(f"{len(wanted) - len(found)} receipts of {job.id} have not come")
+        if len(found) < len(wanted):
             await asyncio.sleep(0.05)
     return found
