@@ -30,11 +30,14 @@ def new_id() -> str:
 
 
 def event_json(service: str, event_id: str, name: str, time: str, data: str, **others: str | None) -> str:
-    """A CloudEvent of a service as JSON text: ``data`` is JSON already, what is empty is left out."""
+    """A CloudEvent of a service as JSON text: ``data`` is JSON already, what is empty is left out.
+
+    A business number may hold a tab or a line's end; an attribute may not, and nobody could read the event.
+    """
     told = ""
     for key, value in others.items():
         if value:
-            told += f',"{key}":{encode_basestring(value)}'
+            told += f',"{key}":{encode_basestring(value if value.isprintable() else printable(value, 200))}'
     return (
         f'{{"specversion":"1.0","id":"{event_id}","source":"/services/{service}","type":"{type_of(name)}",'
         f'"time":"{time}","datacontenttype":"application/json"{told},"data":{data}}}'

@@ -65,6 +65,14 @@ def test_the_official_sdk_reads_our_events(trace: str | None) -> None:
         assert Envelope.model_validate_json(row.payload).name == row.name
 
 
+@pytest.mark.parametrize("number", ["\t1", "two\nlines", "延庆 1"])
+def test_a_number_with_a_tab_or_a_line_in_it_leaves_the_event_readable(number: str) -> None:
+    """As somebody pasted it out of a table."""
+    (row,) = announced(EnterpriseVetoed(uscc=number, reason="r"))
+    read = Envelope.model_validate_json(row.payload)
+    assert read.data["uscc"] == number and read.subject == read.correlationid == printable(number, 200)
+
+
 def test_the_official_sdk_reads_an_event_about_nothing_in_particular() -> None:
     (row,) = announced(BusinessDayStarted(date=NOW.date()))
     assert read_by_the_sdk(row.payload).get_subject() is None  # left out: an empty one is against the specification
