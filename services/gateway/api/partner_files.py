@@ -13,13 +13,14 @@ from services.gateway.api.resources import Cursor, Filter, Limit, reading
 from services.gateway.api.responses import PROBLEMS, answer
 from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.auth.permissions import needs
-from services.gateway.console.sheets import download
+from services.gateway.console.sheets import download, download_from
 from services.gateway.documents.formats import LARGEST_BYTES
 from services.gateway.documents.multipart import posted_file
 from services.gateway.uploads.intake import (
     UploadRowView,
     UploadView,
     errors_of,
+    in_turn,
     row_list,
     take,
     upload_list,
@@ -96,10 +97,10 @@ def partner_file_routes(service: Service) -> APIRouter:
     )
     async def read_errors(id: str, caller: Caller = caller_of) -> Response:
         needs(caller, READ)
-        async with reading(service) as connection:
+        async with in_turn(caller), reading(service) as connection:
             row = await upload_of(connection, caller, id)
-            content = await errors_of(connection, caller, row, "zh")
-        return download(content, f"{row.event}-errors.{row.kind}")
+            file = await errors_of(connection, caller, row, "zh")
+        return download_from(file, f"{row.event}-errors.{row.kind}")
 
     @router.get(
         "/partner-file-templates/{name}",

@@ -10,11 +10,11 @@ from services.gateway.api.requests import business_moment
 from services.gateway.api.resources import Cursor, reading
 from services.gateway.auth.callers import Caller
 from services.gateway.auth.permissions import may, needs
-from services.gateway.console.sheets import download
+from services.gateway.console.sheets import download_from
 from services.gateway.console.shell import Shell, page_language
 from services.gateway.documents.formats import LARGEST_BYTES
 from services.gateway.documents.multipart import chunks_of, posted_form
-from services.gateway.uploads.intake import UploadView, errors_of, row_list, take, upload_list, upload_of
+from services.gateway.uploads.intake import UploadView, errors_of, in_turn, row_list, take, upload_list, upload_of
 from shared.contracts.registry import PARTNER_EVENTS
 
 OUTCOMES = ("accepted", "duplicate", "refused", "unreadable")
@@ -66,9 +66,9 @@ def routes(shell: Shell) -> APIRouter:
     @router.get("/uploads/{identifier}/errors")
     async def read_errors(request: Request, identifier: str, caller: Caller = shell.signed_in) -> Response:
         needs(caller, READ)
-        async with reading(shell.service) as connection:
+        async with in_turn(caller), reading(shell.service) as connection:
             row = await upload_of(connection, caller, identifier)
-            content = await errors_of(connection, caller, row, page_language(request))
-        return download(content, f"{row.event}-errors.{row.kind}")
+            file = await errors_of(connection, caller, row, page_language(request))
+        return download_from(file, f"{row.event}-errors.{row.kind}")
 
     return router

@@ -42,15 +42,19 @@ class Files:
         """In ``RISKPOOL_DOCUMENTS``, else in ``documents`` of the working directory."""
         return cls(Path(os.environ.get("RISKPOOL_DOCUMENTS") or "documents").absolute())
 
+    @property
+    def incoming(self) -> Path:
+        """The room for files that are not kept yet; what a killed process left there is cleared after a day."""
+        return self.directory / "incoming"
+
     def path(self, sha256: str) -> Path:
         """Where the content with that digest is, whether or not it is there."""
         return self.directory / sha256[:2] / sha256
 
     async def receive(self, chunks: AsyncIterator[bytes], limit_bytes: int) -> Received:
         """Write what comes to a file of its own, hashing on the way; TooLarge as soon as the limit is passed."""
-        incoming = self.directory / "incoming"
-        await asyncio.to_thread(_prepare, incoming)
-        path = incoming / secrets.token_hex(16)
+        await asyncio.to_thread(_prepare, self.incoming)
+        path = self.incoming / secrets.token_hex(16)
         digest, size = hashlib.sha256(), 0
         try:
             with path.open("xb", buffering=0) as file:

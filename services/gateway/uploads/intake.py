@@ -2,9 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Literal
+from typing import IO, Any, Literal
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Row, select
@@ -31,6 +33,10 @@ from shared.messaging.service import Service
 from shared.scheme.refusals import Language, explain
 
 KINDS = ("csv", "xlsx")
+TABLES_AT_ONCE = 2
+LINES_AT_ONCE = 500
+_AT_ONCE = asyncio.Semaphore(TABLES_AT_ONCE)
+_TURNS: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
 
 class UploadView(BaseModel):
@@ -68,6 +74,14 @@ class UploadRowView(BaseModel):
     detail: str | None
 
 
+@asynccontextmanager
+async def in_turn(caller: Caller) -> AsyncIterator[None]:
+    """Wait until a table may be read or made: one at a time an institution, few at a time in all."""
+    turn = _TURNS.setdefault((caller.scheme.id, caller.organisation), asyncio.Lock())
+    async with turn, _AT_ONCE:
+        yield
+
+
 async def take(
     service: Service, caller: Caller, event: str, name: str, chunks: AsyncIterator[bytes], moment: datetime
 ) -> UploadView:
@@ -89,7 +103,8 @@ async def take(
     except NotTaken as error:
         raise _refused(caller, name, error) from None
     try:
-        columns, rows = await asyncio.to_thread(read_headings, received.path, kind, event)
+        async with in_turn(caller):
+            columns, rows = await asyncio.to_thread(read_headings, received.path, kind, event)
         await files.keep(received)
     except (NotTaken, BadHeading) as error:
         raise _refused(caller, name, error) from None
@@ -143,19 +158,32 @@ async def row_list(
     return await page(connection, query, [upload_rows.c.line], UploadRowView.model_validate, limit, cursor)
 
 
-async def errors_of(connection: AsyncConnection, caller: Caller, row: Row[Any], language: Language) -> bytes:
-    """The rejected lines as they came, each with its rule and what to do: to be corrected and uploaded again."""
-    query = select(upload_rows).where(upload_rows.c.upload == row.id, upload_rows.c.outcome.in_(REJECTED))
-    found = (await connection.execute(query.order_by(upload_rows.c.line))).all()
+async def errors_of(connection: AsyncConnection, caller: Caller, row: Row[Any], language: Language) -> IO[bytes]:
+    """The rejected lines as they came, each with its rule and what to do: to be corrected and uploaded again.
+
+    They go from the database into a file some at a time; the caller's turn (in_turn) is to be had before.
+    """
     places = [place for place, heading in enumerate(row.headings) if heading != NOTE.name]
     heads = [*(row.headings[place] for place in places), "# line", "# rule", "# advice"]
-    lines = [
-        [
-            *(one.cells[place] if place < len(one.cells) else "" for place in places),
-            str(one.line),
-            one.rule or one.outcome,
-            one.detail or explain(one.rule or "unreadable", "", {"key": one.event_id}, language, caller.scheme),
-        ]
-        for one in found
-    ]
-    return await asyncio.to_thread(table, row.event, row.kind, heads, lines)
+    loop = asyncio.get_running_loop()
+
+    def lines() -> Iterator[list[str]]:
+        last = 0
+        while found := asyncio.run_coroutine_threadsafe(_rejected(connection, row.id, last), loop).result():
+            for one in found:
+                told = one.detail or explain(
+                    one.rule or "unreadable", "", {"key": one.event_id}, language, caller.scheme
+                )
+                cells = [one.cells[place] if place < len(one.cells) else "" for place in places]
+                yield [*cells, str(one.line), one.rule or one.outcome, told]
+            last = found[-1].line
+
+    room = Files.from_environment().incoming
+    return await asyncio.to_thread(table, room, row.event, row.kind, heads, lines())
+
+
+async def _rejected(connection: AsyncConnection, upload: str, after: int) -> Sequence[Row[Any]]:
+    query = select(upload_rows).where(
+        upload_rows.c.upload == upload, upload_rows.c.line > after, upload_rows.c.outcome.in_(REJECTED)
+    )
+    return (await connection.execute(query.order_by(upload_rows.c.line).limit(LINES_AT_ONCE))).all()

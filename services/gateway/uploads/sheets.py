@@ -4,10 +4,12 @@ import csv
 import datetime
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
-from services.gateway.console.sheets import as_csv, as_xlsx
+from services.gateway.console.sheets import as_csv, as_xlsx, write_csv, write_xlsx
 from services.gateway.documents.formats import check
 from services.gateway.documents.refused import NotTaken
 from services.gateway.uploads.columns import EXAMPLES, BadHeading, Cell, Column, columns_of, headed, text_of
@@ -15,6 +17,7 @@ from services.gateway.uploads.columns import EXAMPLES, BadHeading, Cell, Column,
 MOST_ROWS = 100_000
 _MOST_LINES = 1 << 20  # of an Excel sheet; with the blank ones between and behind the rows
 _MOST_COLUMNS = 64
+_MOST_ROW_CHARACTERS = 1 << 20
 _MOST_TEXT_BYTES = 40_000_000  # openpyxl holds all of a book's texts at once
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")  # no database keeps them
 _PLAIN = str | int | float | datetime.date | None
@@ -57,9 +60,27 @@ def _csv(path: Path) -> Iterator[list[Cell]]:
     encoding = "utf-8-sig" if _is_utf8(path) else "gb18030"
     try:
         with path.open(encoding=encoding, newline="") as file:
-            yield from (list[Cell](row) or [None] for row in csv.reader(file))
+            text = _Text(file)
+            for row in csv.reader(text):
+                text.read = 0
+                yield list[Cell](row) or [None]
     except (UnicodeDecodeError, csv.Error) as error:
         raise NotTaken("content", str(error)[:200]) from None
+
+
+class _Text:
+    """A file's lines for a reader of CSV, which would else take a file for one row: with an open quote, or no line."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self.read = 0  # characters since the last row
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._file.readline(_MOST_ROW_CHARACTERS):
+            self.read += len(line)
+            if self.read >= _MOST_ROW_CHARACTERS:
+                raise NotTaken("bomb", "a row without an end")
+            yield line
 
 
 def _is_utf8(path: Path) -> bool:
@@ -106,6 +127,12 @@ def template(name: str, kind: str) -> bytes:
     return as_xlsx(name, heads, lines) if kind == "xlsx" else as_csv(heads, lines)
 
 
-def table(name: str, kind: str, heads: list[str], rows: list[list[str]]) -> bytes:
-    """A table of texts in the format of a file; no text becomes a formula."""
-    return as_xlsx(name, heads, rows) if kind == "xlsx" else as_csv(heads, rows)
+def table(room: Path, name: str, kind: str, heads: list[str], rows: Iterable[list[str]]) -> IO[bytes]:
+    """A table of texts in the format of a file, on disk and without a name there; no text becomes a formula."""
+    room.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = TemporaryFile(dir=room)  # noqa: SIM115 - whoever sends it closes it
+    if kind == "xlsx":
+        write_xlsx(file, name, heads, rows, {"constant_memory": True, "tmpdir": str(room)})
+    else:
+        write_csv(file, heads, rows)
+    return file
