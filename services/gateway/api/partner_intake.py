@@ -65,7 +65,10 @@ def partner_routes(service: Service) -> APIRouter:
     responses = {
         **REFUSALS,
         202: {"description": "Stored; no receipt yet: ask for it at `Location`"},
-        409: {"description": "Refused: the receipt as a problem", "model": REFUSALS[409]["model"]},
+        409: {
+            "description": "Refused: the receipt as a problem; or the id stands for other data",
+            "model": REFUSALS[409]["model"],
+        },
     }
     caller_of = Depends(caller_dependency(service))
 
