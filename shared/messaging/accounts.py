@@ -33,6 +33,14 @@ def inbox_prefix(service: str) -> str:
     return f"_INBOX_{service}"
 
 
+def is_asked(reply: str) -> bool:
+    """Whether somebody asks who may: what the bus itself delivers, wherever it was told to, is answered at no inbox.
+
+    The server checks the subjects that a user publishes to, not the reply that a stream's message is asked for at.
+    """
+    return reply.startswith("_INBOX")
+
+
 def partner_claim(
     operator: Key, account: str, scheme: str, institution: str, fund: str, signing_keys: Sequence[str]
 ) -> str:

@@ -20,6 +20,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from shared.messaging.accounts import is_asked
+
 log = logging.getLogger("riskpool.owners")
 PARTITIONS = 16
 FIRST_KEY = 7100
@@ -128,6 +130,9 @@ class Owners:
 
     async def _asked(self, message: Msg) -> None:
         """Answer beside the next request: what is asked for waits for the writer."""
+        if not is_asked(message.reply):
+            log.error("not asked by anybody who may", extra={"subject": message.subject, "reply": message.reply})
+            return
         task = asyncio.create_task(self._answer(message))
         self._at_work.add(task)
         task.add_done_callback(self._at_work.discard)
