@@ -33,7 +33,7 @@ class Incoming:
     """One message off the bus: ``source`` and ``id`` identify it, ``scheme`` locks it, ``message`` is its content.
 
     ``turn`` is its place among the scheme's events of its source, from 1; it is ``overdue`` when it has waited for the
-    one before it for a minute.
+    one before it for ten minutes.
     """
 
     raw: Msg
