@@ -52,8 +52,7 @@ class Incoming:
     @property
     def body_sha256(self) -> bytes:
         """What tells two bodies under one id apart: name and data, or all bytes where there is no readable data."""
-        data = _sorted_json([self.name, self.envelope.data]).encode() if self.envelope else self.raw.data
-        return hashlib.sha256(data).digest()
+        return sha256_of(self.name, self.envelope.data) if self.envelope else hashlib.sha256(self.raw.data).digest()
 
     @property
     def ids(self) -> dict[str, str]:
@@ -65,6 +64,11 @@ class Incoming:
     def label(self) -> str:
         """Its name for the metrics, where a stranger must not invent names."""
         return self.name if self.message is not None else "unknown"
+
+
+def sha256_of(name: str, data: object) -> bytes:
+    """The SHA-256 of a message's name and data, whatever the order of its fields."""
+    return hashlib.sha256(_sorted_json([name, data]).encode()).digest()
 
 
 def describe(error: ValidationError) -> str:
