@@ -2,8 +2,8 @@
 
 from shared.messaging.seventh_schema import name_schemes_of_partner_events
 
-revision = "0007"
-down_revision = "0006"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:

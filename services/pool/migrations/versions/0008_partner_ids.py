@@ -2,8 +2,8 @@
 
 from shared.messaging.seventh_schema import name_schemes_of_partner_events
 
-revision = "0005"
-down_revision = "0004"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade() -> None:
