@@ -25,4 +25,7 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --start-interval=1s --retries=5 \
  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=3)"]
+# Which build this is: the page /ops shows it behind the version. It comes last, for it is another one each time.
+ARG RISKPOOL_BUILD=
+ENV RISKPOOL_BUILD=$RISKPOOL_BUILD
 CMD ["python", "-m", "riskpool", "--help"]

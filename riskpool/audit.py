@@ -23,16 +23,25 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 20
 Data = Annotated[Path, typer.Option(help=f"the stack's data directory, unless {OWNER_URL} is set")]
+Keys = Annotated[
+    list[str] | None,
+    typer.Option("--key", help="the public key that closes must be signed with; again for each later one"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print findings as JSON")]
 app = typer.Typer(add_completion=False, help="Prove the books from their events; hand a proof to somebody else.")
 
 
-async def audit(urls: dict[str, str]) -> list[Findings]:
-    """Audit every service whose database is given, and what they have taken of each other: name -> URL."""
+async def audit(urls: dict[str, str], keys: Sequence[str] = ()) -> list[Findings]:
+    """Audit every service whose database is given, and what they have taken of each other: name -> URL.
+
+    ``keys`` are the public keys, in hexadecimal, that closes may be signed with.
+    """
     from riskpool.proof.causes import compare_causes  # verify needs no database, nor what speaks to one
     from riskpool.proof.databases import audit_database
 
-    findings = [await audit_database(name, aggregates_of(name), urls[name]) for name in SERVICES if name in urls]
+    findings = [
+        await audit_database(name, aggregates_of(name), urls[name], keys) for name in SERVICES if name in urls
+    ]
     await compare_causes(findings, urls)
     return findings
 
@@ -46,7 +55,9 @@ def aggregates_of(name: str) -> "tuple[Aggregate[Any], ...]":
 
 
 @app.callback(invoke_without_command=True)
-def command(context: typer.Context, data: Data = Path(".riskpool"), as_json: AsJson = False) -> None:
+def command(
+    context: typer.Context, data: Data = Path(".riskpool"), key: Keys = None, as_json: AsJson = False
+) -> None:
     """Decide every event again from the first and compare all that the databases hold. Exit 1 on a difference."""
     if context.invoked_subcommand is None:
         from riskpool.upkeep import note
@@ -54,7 +65,7 @@ def command(context: typer.Context, data: Data = Path(".riskpool"), as_json: AsJ
         with Progress(console=Console(stderr=True), transient=True) as progress:
             progress.add_task("reading events", total=None)
             urls = _databases(data)
-            findings = asyncio.run(audit(urls))
+            findings = asyncio.run(audit(urls, key or ()))
         events, differences = sum(f.events for f in findings), sum(f.count for f in findings)
         note(urls["gateway"], "audit", differences == 0, f"{events} events, {differences} differences")
         tell(findings, as_json)
@@ -80,8 +91,9 @@ def export_command(
 @app.command("verify")
 def verify_command(
     bundle: Annotated[Path, typer.Argument(help="a file that `riskpool audit export` wrote")],
-    key: Annotated[
-        list[str] | None, typer.Option(help="the public key that closes must be signed with; again for each later one")
+    key: Keys = None,
+    close: Annotated[
+        list[str] | None, typer.Option(help="the digest of a close that was handed out; again for each other one")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +101,7 @@ def verify_command(
     from riskpool.proof.verify import verify
 
     try:
-        findings = verify(bundle, key or ())
+        findings = verify(bundle, key or (), close or ())
     except NoBundle as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +17,9 @@ from riskpool.token import DEFAULT_DATA, Data, fail
 app = typer.Typer(help="Messages that could not be read or handled.", no_args_is_help=True)
 ServiceName = Annotated[str, typer.Argument(help=f"The service: {', '.join(SERVICES)}.")]
 Identifier = Annotated[str, typer.Argument(help="The message's id, from list.")]
+Institution = Annotated[str, typer.Option(help="Only what this institution sent.")]
+Consumer = Annotated[str, typer.Option(help="Only of this consumer: events, receipts.")]
+SHOWN_BYTES = 65_536
 ASK_SECONDS = 10.0
 WORDS = {
     "unknown": "there is no such message: see `riskpool parked list --all`",
@@ -26,23 +31,54 @@ WORDS = {
 @app.command("list")
 def list_parked(
     settled: Annotated[bool, typer.Option("--all", help="Also those that were settled.")] = False,
+    institution: Institution = "",
+    consumer: Consumer = "",
+    most: Annotated[int, typer.Option(min=1, help="At most so many of each service, the newest.")] = 200,
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """List them: service, id, when, state, subject, error."""
+    """List them: service, id, when, state, subject, error; long texts are cut."""
+    asked = {"do": "list", "all": settled, "consumer": _consumer(institution, consumer)}
     for name in SERVICES:
-        for one in _ask(data, name, do="list", all=settled)["items"]:
-            state = one["settlement"] or "waits"
-            print("\t".join((name, one["id"], str(one["parked_at"])[:19], state, one["subject"], one["error"])))
+        before, left, more = None, most, True
+        while more and left:
+            told = _ask(data, name, **asked, limit=left, before=before)
+            for one in told["items"]:
+                state = one["settlement"] or "waits"
+                print("\t".join((name, one["id"], str(one["parked_at"])[:19], state, one["subject"], one["error"])))
+                before = (one["parked_at"], one["id"])
+            left, more = left - len(told["items"]), told["more"]
+        if more:
+            print(f"{name} has more: --most, --institution or --consumer", file=sys.stderr)
 
 
 @app.command()
-def show(service: ServiceName, identifier: Identifier, data: Data = DEFAULT_DATA) -> None:
-    """Show all that is kept of one: headers, error, trace and, last, its bytes."""
+def show(
+    service: ServiceName,
+    identifier: Identifier,
+    save: Annotated[Path | None, typer.Option(help="Write all of its bytes to this new file.")] = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Show all that is kept of one: headers, error, trace and, last, its bytes; of many bytes the first, or --save."""
     told = _ask(data, service, do="show", id=identifier)
-    body = base64.b64decode(told.pop("body_base64"))
+    size, body = told["bytes"], base64.b64decode(told.pop("body_base64"))
     for name, value in told.items():
-        print(f"{name}: {value}")
-    print(f"bytes:\n{body.decode(errors='backslashreplace')}")
+        if name not in ("offset", "headers_left_out"):
+            print(f"{name}: {value}")
+    if told["headers_left_out"]:
+        print(f"and {told['headers_left_out']} more headers")
+    if save is None:
+        cut = f" (the first {SHOWN_BYTES} of {size}; all of them with --save FILE)" if size > SHOWN_BYTES else ""
+        print(f"bytes{cut}:\n{body[:SHOWN_BYTES].decode(errors='backslashreplace')}")
+        return
+    try:
+        with os.fdopen(os.open(save, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(body)
+            while file.tell() < size:
+                more = _ask(data, service, do="show", id=identifier, offset=file.tell())
+                file.write(base64.b64decode(more["body_base64"]))
+    except OSError as error:
+        fail(f"{save} is not written: {error.strerror}")
+    print(f"{size} bytes are in {save}")
 
 
 @app.command()
@@ -64,6 +100,32 @@ def discard(
         fail("say why, with --reason")
     _ask(data, service, do="discard", id=identifier, by="command line", reason=reason.strip())
     print(f"discarded {identifier}")
+
+
+@app.command("discard-all")
+def discard_all(
+    reason: Annotated[str, typer.Option(help="Why; it is kept with each.")],
+    institution: Institution = "",
+    consumer: Consumer = "",
+    service: Annotated[str, typer.Option(help=f"Of this service alone: {', '.join(SERVICES)}.")] = "",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Settle all that waits of an institution, or of a consumer, as not to be handled; the bytes stay."""
+    if not reason.strip():
+        fail("say why, with --reason")
+    if bool(institution) == bool(consumer):
+        fail("say whose: either --institution or --consumer")
+    asked = {"consumer": _consumer(institution, consumer), "by": "command line", "reason": reason.strip()}
+    for name in [service] if service else SERVICES:
+        number, more = 0, True
+        while more:
+            told = _ask(data, name, do="discard_many", **asked)
+            number, more = number + told["discarded"], told["more"]
+        print(f"discarded {number} of {name}")
+
+
+def _consumer(institution: str, consumer: str) -> str:
+    return f"partner-{institution}" if institution else consumer
 
 
 def _ask(data: Path, name: str, **asked: Any) -> dict[str, Any]:

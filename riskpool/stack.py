@@ -20,6 +20,7 @@ from riskpool.place import Place, process_entry
 from riskpool.servers import NatsServer, PostgresServer, bus_nodes
 from riskpool.services import OWNER_URL, SERVICES
 from riskpool.supervisor import Child, Program, StackError
+from shared.messaging.instances import BUILD, build
 
 READY_SECONDS = 90.0
 Progress = Callable[[str], None]
@@ -215,6 +216,7 @@ class Stack:
             "RISKPOOL_DATA": str(self.place.directory),
             "RISKPOOL_DOCUMENTS": str(self.place.directory / "documents"),
             "RISKPOOL_METRICS_TOKEN": str(self.place.metrics_token()),
+            BUILD: build(),  # of this start, for all of them
             "RISKPOOL_CLAMD": os.environ.get("RISKPOOL_CLAMD", ""),
             "RISKPOOL_LOG_LEVEL": os.environ.get("RISKPOOL_LOG_LEVEL", "INFO"),
         }

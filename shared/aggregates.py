@@ -19,6 +19,7 @@ class Aggregate(Generic[S]):
 
     ``evolve`` uses nothing but state and event, so that an audit can fold the events again. ``reads`` names those that
     deciding on a message will ask for: a batch's are read together; what it leaves out is read when it is asked for.
+    What is there ``once`` never changes: the primary key refuses a second one.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Aggregate(Generic[S]):
     evolve: Callable[[S | None, Event], S | None]
     keys: Callable[[Event], tuple[str, ...]]
     reads: Callable[[Message], tuple[str, ...]] | None = None
+    once: bool = False
 
 
 def aggregate_table(name: str, metadata: MetaData, *extra: SchemaItem) -> Table:

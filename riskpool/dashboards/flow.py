@@ -25,7 +25,8 @@ FLOW = Dashboard(
         (
             "Now",
             (
-                Panel("Services that answer", (Query('count(max by (service) (up{job="riskpool"}) == 1)'),), "stat", width=4),
+                Panel("Services that answer", (Query('count(max by (service) (up{job="riskpool"}) == 1)'),), "stat",
+                      width=4),
                 Panel("Bus answers", (Query("min(riskpool_bus_up)"),), "stat", "bool", 4),
                 Panel("Parked", (Query("sum(max by (service) (riskpool_parked_messages))"),), "stat", width=4,
                       told="Not zero: look (docs/parked.md).", good_below=1),

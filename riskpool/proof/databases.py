@@ -1,7 +1,7 @@
 """The books of one service as its database holds them, read as of one moment."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -102,8 +102,11 @@ async def heads_of(connection: AsyncConnection) -> dict[str, HeadRow]:
     }
 
 
-async def audit_database(service: str, aggregates: Aggregates, url: str) -> Findings:
-    """Compare everything that a service's database holds with its events, from the first."""
+async def audit_database(service: str, aggregates: Aggregates, url: str, keys: Collection[str] = ()) -> Findings:
+    """Compare everything that a service's database holds with its events, from the first.
+
+    ``keys`` are the public keys, in hexadecimal, that closes may be signed with.
+    """
     findings = Findings(service)
     async with as_of_one_moment(url) as connection:
         versions = check_versions(await versions_of(connection), findings)
@@ -121,7 +124,7 @@ async def audit_database(service: str, aggregates: Aggregates, url: str) -> Find
                     folded[place] = aggregate.evolve(folded.get(place), event)
 
         while (scheme := _first(events, journal, heads)) is not None:
-            check = SchemeCheck(findings, scheme, versions, fold=None if journal else fold)
+            check = SchemeCheck(findings, scheme, versions, keys, fold=None if journal else fold)
             while rows := await events.take(scheme, AT_ONCE):
                 expected = check.events(events_of(rows))
                 written = await journal.take(scheme, len(expected)) if journal else []

@@ -2,26 +2,32 @@
 
 from collections import deque
 from collections.abc import Collection, Sequence
+from datetime import date, timedelta
 from hashlib import sha256
 
 from riskpool.proof.chains import NOTHING, SHA256_BYTES, Journal
 from riskpool.proof.findings import Findings
 from riskpool.proof.recorded import Recorded, difference, is_same, read_whole
 from services.pool.audit import accounts_of, differences_of
-from services.pool.domain.close import Stand
+from services.pool.domain.close import Stand, half_before, halves
 from services.pool.policy import PoolPolicy
 from services.pool.redecide import Redecision, Undecidable
 from services.pool.signing import is_signed
+from shared.calendar import half_of
 from shared.clock import business_date
 from shared.contracts.base import Event
 from shared.contracts.pool import BooksClosed
 from shared.scheme.loader import Scheme, SchemeError
 
+GRACE = timedelta(days=7)
+"""How much later than its half-year a close may be made."""
+
 
 class PoolCheck:
     """One scheme's events of the pool, decided again one after the other, with the journal beside them.
 
-    ``pinned`` are public keys, in hexadecimal: every close must be signed with one of them; none takes the close's own.
+    ``pinned`` are public keys, in hexadecimal: every half-year that is over must have a close, signed with one of them;
+    none takes the close's own.
     """
 
     def __init__(self, findings: Findings, scheme: str, pinned: Collection[str] = ()) -> None:
@@ -35,6 +41,7 @@ class PoolCheck:
         self._cause = self._broken = ""
         self._stand: Stand | None = None
         self._last: tuple[int, str] = (0, "")
+        self._day = date.min
 
     def event(
         self, recorded: Recorded[Event], position: int, at: bytes, payload: bytes, before: bytes, rules: Scheme | None
@@ -43,7 +50,7 @@ class PoolCheck:
 
         ``at`` is when it was recorded, ``before`` the hash of the event before it.
         """
-        self._last = position, recorded.id
+        self._last, self._day = (position, recorded.id), max(self._day, business_date(recorded.time))
         begins = recorded.causationid != self._cause
         if begins:
             self._ends()
@@ -153,6 +160,11 @@ class PoolCheck:
         if fund is not None:
             for words in differences_of("account", self.again.balances_fen(), accounts_of(fund)):
                 self.findings.differ(f"fund {self.scheme}: {words}")
+        moved = [day for _, day in self.again.days]
+        over = halves(half_of(min(moved)), half_before(self._day - GRACE)) if moved and self.pinned else ()
+        for half in over:
+            if ("close", half) not in self.again.states:
+                self.findings.differ(f"fund {self.scheme}: close of {half}: is missing")
 
 
 _NUL = b"\0"

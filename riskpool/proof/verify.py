@@ -20,10 +20,13 @@ WORTH_A_PROCESS = 20_000
 """Events, from which on the schemes are shared out to processes."""
 
 
-def verify(path: Path, keys: Collection[str] = (), processes: int = 2) -> list[Findings]:
+def verify(
+    path: Path, keys: Collection[str] = (), closes: Collection[str] = (), processes: int = 2
+) -> list[Findings]:
     """Check a bundle, service by service; ``keys`` are the public keys, in hexadecimal, that closes may be signed with.
 
-    NoBundle when the file is none. The first of the findings, ``bundle``, are those of the file itself.
+    ``closes`` are digests of closes that were handed out, which must be there. NoBundle when the file is none. The
+    first of the findings, ``bundle``, are those of the file itself.
     """
     content = Bundle(path)
     whole = Findings("bundle")
@@ -41,7 +44,7 @@ def verify(path: Path, keys: Collection[str] = (), processes: int = 2) -> list[F
         _versions(content, name, one)
     for findings in found:
         by_service.setdefault(findings.service, Findings(findings.service)).add(findings)
-    _closes(content, by_service["pool"])
+    _closes(content, closes, by_service["pool"])
     return [whole, *by_service.values()]
 
 
@@ -112,8 +115,11 @@ def _take(lines: Any, most: int) -> list[bytes]:
     return [line for _, line in zip(range(most), lines, strict=False)]
 
 
-def _closes(content: Bundle, findings: Findings) -> None:
-    """``closes.jsonl`` and the public key repeat what the pool's events say."""
+def _closes(content: Bundle, handed_out: Collection[str], findings: Findings) -> None:
+    """``closes.jsonl`` and the public key repeat what the pool's events say, and what was handed out is among them."""
+    digests = {one.get("digest") for one in _objects(content, bundle.CLOSES, Findings(findings.service))}
+    for missing in sorted(set(handed_out) - digests):
+        findings.differ(f"{bundle.CLOSES}: has no close {missing}")
     told = [json.dumps(one, sort_keys=True) for one in _objects(content, bundle.CLOSES, findings)]
     found: dict[str, str] = {}
     try:

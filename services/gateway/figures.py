@@ -1,5 +1,6 @@
-"""What the metrics say of each scheme's fund: the same figures that the API answers, read when somebody asks."""
+"""What the metrics say of each scheme's fund, of backups and audits: what the API answers, read when somebody asks."""
 
+import math
 from calendar import timegm
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from services.gateway.business_days import newest_day
 from services.gateway.projections.tables import disbursements, loans, recoveries, waiting
 from services.gateway.queries import fund_history, pool
 from services.gateway.queries.obligations import obligation_list
+from services.gateway.queries.upkeep import last_of_each
 from services.gateway.reads import reads_of
 from services.gateway.views import PoolView
 from shared.clock import business_date
@@ -70,6 +72,23 @@ def show_fund(service: Service) -> None:
         return _metrics(found)
 
     service.health.scrape.readings["fund"] = read
+
+
+def show_upkeep(service: Service) -> None:
+    """Add how old the last backup and audit are, and whether they were good; what was never made is endlessly old."""
+
+    async def read() -> Iterable[Metric]:
+        async with reads_of(service.engine).connect() as connection:
+            kept = await last_of_each(connection)
+        now = service.clock.now()
+        ages = [((one.kind,), (now - one.at).total_seconds() if one.at else math.inf) for one in kept]
+        good = [((one.kind,), int(one.ok)) for one in kept if one.ok is not None]
+        return (
+            gauges("riskpool_upkeep_age_seconds", "Age of the last backup and audit, good or not", ("kind",), ages),
+            gauges("riskpool_upkeep_good", "1 when the last one was good; not there before the first", ("kind",), good),
+        )
+
+    service.health.scrape.readings["upkeep"] = read
 
 
 @dataclass(frozen=True)

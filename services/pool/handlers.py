@@ -111,11 +111,10 @@ async def close_half_years(unit: UnitOfWork, started: BusinessDayStarted) -> Dec
         return Accepted()
     scheme, connection = unit.scheme, await unit.reading()
     first = await first_day(connection, scheme.id)
-    stand, previous, events = await stand_of(connection, scheme.id), "", []
-    for half in halves(half_of(first), last) if first else ():
-        if close := await unit.load(CLOSE, half):
-            previous = close.digest
-            continue
+    stand, events = await stand_of(connection, scheme.id), []
+    closes = {half: await unit.load(CLOSE, half) for half in (halves(half_of(first), last) if first else ())}
+    previous = next((close.digest for close in reversed(closes.values()) if close), "")  # the last one that was made
+    for half in (half for half, close in closes.items() if close is None):
         balances = await balances_at_end_of(connection, scheme.id, half_end(half))
         event = close_books(scheme.id, scheme.version, half, stand, balances, previous, unit.today, signing.sign)
         events.append(event)

@@ -21,8 +21,10 @@ DISBURSEMENT = Aggregate(
     named_by("disbursement_id"),
 )  # fmt: skip
 APPROVAL = Aggregate("approval", tables.approvals, Approval, evolve_approval, approval_keys)
-BANK_REF = Aggregate("bank_ref", tables.bank_refs, BankRef, evolve_bank_ref, bank_ref_keys, named_by("bank_ref"))
-CLOSE = Aggregate("close", tables.closes, Close, evolve_close, close_keys)
+BANK_REF = Aggregate(
+    "bank_ref", tables.bank_refs, BankRef, evolve_bank_ref, bank_ref_keys, named_by("bank_ref"), once=True
+)
+CLOSE = Aggregate("close", tables.closes, Close, evolve_close, close_keys, once=True)
 AGGREGATES = (FUND, COMPENSATION, SUBSIDY, DISBURSEMENT, APPROVAL, BANK_REF, CLOSE)
 
 

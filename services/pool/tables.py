@@ -147,3 +147,17 @@ create view entries as
 """
 JOURNAL_KEPT = keep_forever("journal")
 """What the migration adds by hand: Alembic's autogenerate sees neither views nor triggers."""
+
+ONE_WAY = """
+create function disbursement_goes_one_way() returns trigger language plpgsql as $$ begin
+    if old.status <> 'instructed' or old.amount_fen <> new.amount_fen or old.kind <> new.kind then
+        raise exception 'disbursement % was %, and is not changed', old.key, old.status
+            using errcode = 'check_violation', constraint = 'disbursements_one_way';
+    end if;
+    return null;
+end $$
+--
+create trigger disbursements_one_way after update on disbursements
+    for each row when (old.doc <> new.doc) execute function disbursement_goes_one_way()
+"""
+"""What was settled or returned stays so, and what was instructed keeps its amount (pool.custodian, 三(六))."""

@@ -1,5 +1,6 @@
 """The one place that knows FastStream: durable pull consumers taken in batches, and answers to requests."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -10,11 +11,12 @@ from faststream.nats.security import NatsJWT, NatsSecurity
 from nats.aio.msg import Msg
 
 from shared.messaging import natsfix
-from shared.messaging.accounts import inbox_prefix
+from shared.messaging.accounts import inbox_prefix, is_asked
 from shared.messaging.bus import credentials_file, nats_servers, tls
 from shared.messaging.nkeys import signing_in
 from shared.messaging.provisioning import Consumer
 
+log = logging.getLogger("riskpool.binding")
 Take = Callable[[Sequence[Msg]], Awaitable[None]]
 Reply = Callable[[bytes, str], Awaitable[bytes]]
 COMMANDS_AT_ONCE = 4
@@ -85,6 +87,9 @@ class Binding:
         @self.broker.subscriber(subject, queue=queue, max_workers=COMMANDS_AT_ONCE, decoder=_as_it_came)
         async def on_request(message: NatsMessage) -> bytes:
             raw: Any = message.raw_message
+            if not is_asked(raw.reply):
+                log.error("not asked by anybody who may", extra={"subject": raw.subject, "reply": raw.reply})
+                raise PermissionError(raw.reply)
             return await reply(raw.data, raw.subject)
 
     async def start(self) -> None:

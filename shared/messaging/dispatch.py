@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from shared.messaging.service import Service
 
 log = logging.getLogger("riskpool.dispatch")
+ORPHANS = "review"  # the service that also answers for partner events that nobody knows
 
 
 class Dispatch:
@@ -73,10 +74,8 @@ class Dispatch:
 
     def read_partner_event(self, raw: Msg) -> Incoming:
         """A partner's event off the bus; what another service answers for is not judged here."""
-        one = read_partner_event(raw)
-        if not self._is_ours(one.name):
-            return replace(one, error="", institution="", message=None)
-        if not one.error and one.scheme not in self.service.schemes:
+        one = read_partner_event(raw, self._is_ours)
+        if one.institution and not one.error and one.scheme not in self.service.schemes:
             return replace(one, error=f"unknown scheme {one.scheme!r}")
         return one
 
@@ -111,7 +110,7 @@ class Dispatch:
         return decision
 
     def _is_ours(self, name: str) -> bool:
-        owner = PARTNER_EVENTS[name].owner if name in PARTNER_EVENTS else "review"
+        owner = PARTNER_EVENTS[name].owner if name in PARTNER_EVENTS else ORPHANS
         return owner == self.service.name
 
     async def unreadable(self, transaction: Transaction, one: Incoming) -> str:

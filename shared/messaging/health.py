@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import Metric
-from sqlalchemy import ColumnElement, Label, Select, func, select, text
+from sqlalchemy import BigInteger, ColumnElement, Label, Select, func, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 from starlette.applications import Starlette
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _RELAYED: Label[Any] = (
     select(func.json_object_agg(relayed_streams.c.stream, relayed_streams.c.created)).scalar_subquery().label("relayed")
 )
+_PARKED_BYTES = literal_column("pg_total_relation_size('parked')", BigInteger).label("parked_bytes")
 _UNPUBLISHED: ColumnElement[bool] = outbox.c.published_at.is_(None)
 
 
@@ -50,11 +51,12 @@ class Health:
         oldest = select(outbox.c.recorded_at).where(_UNPUBLISHED).order_by(outbox.c.id).limit(1).scalar_subquery()
         age = func.coalesce(func.extract("epoch", func.clock_timestamp() - oldest), 0)
         async with self._service.engine.connect() as connection:
-            row = (await connection.execute(_backlog(age.label("age")))).one()
+            row = (await connection.execute(_backlog(age.label("age"), _PARKED_BYTES))).one()
         return (
             gauge("riskpool_outbox_unpublished", "Outbox rows not yet on the bus", row.unpublished),
             gauge("riskpool_outbox_oldest_seconds", "Age of the oldest of them, 0 without any", float(row.age)),
             gauge("riskpool_parked_messages", "Messages parked and not yet settled", row.parked),
+            gauge("riskpool_parked_bytes", "Disk space of all parked messages, settled or not", row.parked_bytes),
         )
 
     async def _process(self) -> Iterable[Metric]:

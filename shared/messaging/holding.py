@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 
 from shared.messaging.incoming import Incoming
 
-OVERDUE_SECONDS = 60.0
+OVERDUE_SECONDS = 600.0  # longer than a bus or a service is away; what is missing so long will not come
 AGAIN_SECONDS = 0.2
 Place = tuple[str, str]
 

@@ -4,7 +4,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from json import JSONEncoder
-from typing import Any
 
 from nats.aio.msg import Msg
 from pydantic import ValidationError
@@ -34,7 +33,7 @@ class Incoming:
     """One message off the bus: ``source`` and ``id`` identify it, ``scheme`` locks it, ``message`` is its content.
 
     ``turn`` is its place among the scheme's events of its source, from 1; it is ``overdue`` when it has waited for the
-    one before it for a minute.
+    one before it for ten minutes.
     """
 
     raw: Msg
@@ -53,9 +52,7 @@ class Incoming:
     @property
     def body_sha256(self) -> bytes:
         """What tells two bodies under one id apart: name and data, or all bytes where there is no readable data."""
-        if self.envelope:
-            return content_sha256(self.name, self.envelope.data)
-        return hashlib.sha256(self.raw.data).digest()
+        return sha256_of(self.name, self.envelope.data) if self.envelope else hashlib.sha256(self.raw.data).digest()
 
     @property
     def ids(self) -> dict[str, str]:
@@ -69,15 +66,15 @@ class Incoming:
         return self.name if self.message is not None else "unknown"
 
 
-def content_sha256(name: str, data: Any) -> bytes:
-    """The digest of a readable event: the inbox keeps it, its receipt carries it."""
+def sha256_of(name: str, data: object) -> bytes:
+    """The SHA-256 of a message's name and data, whatever the order of its fields."""
     return hashlib.sha256(_sorted_json([name, data]).encode()).digest()
 
 
 def body_sha256(name: str, body: bytes) -> bytes:
     """The digest that the inbox will keep of a body, to be known before it is sent."""
     try:
-        return content_sha256(name, Envelope.model_validate_json(body).data)
+        return sha256_of(name, Envelope.model_validate_json(body).data)
     except ValidationError:
         return hashlib.sha256(body).digest()
 

@@ -4,9 +4,11 @@ import contextlib
 import importlib.metadata
 import os
 import socket
+import subprocess
 import tomllib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SUBJECT = "instances"
+BUILD = "RISKPOOL_BUILD"
 ANSWER_SECONDS = 0.4
 
 
@@ -24,7 +27,7 @@ ANSWER_SECONDS = 0.4
 class Instance:
     """One replica: ``name`` is its host and process, ``leads`` that its relay publishes, ``partitions`` what it owns.
 
-    ``reason`` says why it is not ready, where it knows.
+    ``version`` has the build behind a plus. ``reason`` says why it is not ready, where it knows.
     """
 
     service: str
@@ -52,8 +55,27 @@ def own_name() -> str:
 
 
 def version() -> str:
-    """This program's version: the installed one's, or that of the directory that it runs from."""
+    """This program's version, that of the installed one or of the directory that it runs from, and its build."""
+    return "+".join(filter(None, (_release(), build())))
+
+
+def build() -> str:
+    """What tells two builds of a version apart: ``RISKPOOL_BUILD``, else what git says of the checkout, or nothing."""
+    return os.environ.get(BUILD) or _checkout()
+
+
+def _release() -> str:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version("riskpool")
     with (ROOT / "pyproject.toml").open("rb") as file:
         return str(tomllib.load(file)["project"]["version"])
+
+
+@cache
+def _checkout() -> str:
+    if not (ROOT / ".git").exists():  # nor that of another repository around this directory
+        return ""
+    command = ["git", "--no-optional-locks", "describe", "--always", "--dirty"]
+    with contextlib.suppress(OSError):
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    return ""

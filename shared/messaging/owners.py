@@ -20,8 +20,12 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from shared.messaging.accounts import is_asked
+
 log = logging.getLogger("riskpool.owners")
 PARTITIONS = 16
+# A host that is gone keeps its locks until the server finds out: after twenty seconds, not two hours.
+LOST_HOST = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "2"}
 FIRST_KEY = 7100
 LOOK_SECONDS = 0.5
 ANSWER_SECONDS = 20.0
@@ -87,7 +91,7 @@ class Owners:
         while True:
             connection: asyncpg.Connection | None = None
             try:
-                settings = {"application_name": self._name}
+                settings = {"application_name": self._name, **LOST_HOST}
                 connection = await asyncpg.connect(self._dsn, timeout=3, command_timeout=5, server_settings=settings)
                 while True:
                     await self._share(connection)
@@ -128,6 +132,9 @@ class Owners:
 
     async def _asked(self, message: Msg) -> None:
         """Answer beside the next request: what is asked for waits for the writer."""
+        if not is_asked(message.reply):
+            log.error("not asked by anybody who may", extra={"subject": message.subject, "reply": message.reply})
+            return
         task = asyncio.create_task(self._answer(message))
         self._at_work.add(task)
         task.add_done_callback(self._at_work.discard)

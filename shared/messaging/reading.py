@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 
 from nats.aio.msg import Msg
 from pydantic import BaseModel, ValidationError
@@ -29,12 +30,17 @@ def read_event(raw: Msg) -> Incoming:
     return Incoming(raw, place, envelope.id, scheme, name, envelope, message, raw.metadata.timestamp, turn=turn)
 
 
-def read_partner_event(raw: Msg) -> Incoming:
-    """A partner's event, from ``partners.<institution>.<scheme>.<Name>``: who sent it is said by the subject alone."""
+def read_partner_event(raw: Msg, is_ours: Callable[[str], bool] = lambda name: True) -> Incoming:
+    """A partner's event, from ``partners.<institution>.<scheme>.<Name>``: who sent it is said by the subject alone.
+
+    Of one that another service answers for only its id is read: under it nothing else is taken.
+    """
     parts = raw.subject.split(".", 3)
     _, institution, *rest = [*parts, "", ""][:4]
     scheme, name = (token if _TOKEN.fullmatch(token) else "" for token in rest)
-    place = f"/partners/{institution}"
+    place = "/".join(("/partners", institution, scheme))
+    if not is_ours(name):
+        return Incoming(raw, place, _fallback_id(raw), scheme, name)
     envelope, message, problem = _parse(raw, scheme, name)
     return Incoming(
         raw,
@@ -76,7 +82,7 @@ def _told(error: Exception) -> str:
 
 
 def _fallback_id(raw: Msg) -> str:
-    """The id of an unreadable message: its own where that can be read, else the header's, else its place."""
+    """The id of a message that is not read: its own where that can be told, else the header's, else its place."""
     try:
         value = json.loads(raw.data)
     except (ValueError, RecursionError):

@@ -57,7 +57,6 @@ PATIENCE_SECONDS = 20.0  # while the bus's nodes choose a leader anew: else no r
 LOST_SECONDS = 10.0
 FOLDING = 7002  # the lock of the replica that takes events in their turn
 MOST_YOUNG = 20_000  # objects more, before garbage is looked for: hardly any of a batch's thousands is in a circle
-ORPHANS = "review"  # the service that also answers for partner events that nobody knows
 
 
 @dataclass
@@ -306,13 +305,8 @@ class Service:
         return Consumer(EVENTS, self.name, tuple(sorted(f"events.*.{e.service}.{e.__name__}" for e in wanted)))
 
     def _ingress_consumer(self, institution: str) -> Consumer:
-        names = sorted(e.__name__ for e in self.partner_events)
-        subjects = (
-            (f"partners.{institution}.>",)
-            if self.name == ORPHANS
-            else tuple(f"partners.{institution}.*.{name}" for name in names)
-        )
-        return Consumer(ingress_stream(institution), self.name, subjects)
+        """All of an institution's events: an id that another service has taken counts here too (decisions/0005)."""
+        return Consumer(ingress_stream(institution), self.name, (f"partners.{institution}.>",))
 
     async def _provision(self) -> None:
         await ensure_stream(self.bus.js, EVENTS)

@@ -33,7 +33,8 @@ _OUTBOX = """insert into outbox (event_id, scheme, stream, subject, name, payloa
 _FETCH = """select scheme, key, doc::text as doc from {table}
     join unnest($1::text[], $2::text[]) wanted(scheme, key) using (scheme, key)"""
 _STATES = """insert into {table} (scheme, key, version, doc)
-    select scheme, key, 1, doc::jsonb from unnest({{}}::text[], {{}}::text[], {{}}::text[]) u(scheme, key, doc)
+    select scheme, key, 1, doc::jsonb from unnest({{}}::text[], {{}}::text[], {{}}::text[]) u(scheme, key, doc)"""
+_OR_CHANGE = """
     on conflict (scheme, key) do update set version = {table}.version + 1, doc = excluded.doc"""
 _INSTITUTIONS = """insert into institutions (scheme, id, kind, name, valid_from, valid_to)
     select * from unnest({}::text[], {}::text[], {}::text[], {}::text[], {}::date[], {}::date[])
@@ -197,7 +198,8 @@ class Transaction:
             rows.setdefault(name, []).append((scheme, key, self.states[place].json_data()))
         kinds = {aggregate.name: aggregate for aggregate in self.aggregates}
         for name in sorted(rows):
-            yield Part(f"state_{name}", _STATES.format(table=kinds[name].table.name), rows[name])
+            sql = _STATES if kinds[name].once else _STATES + _OR_CHANGE
+            yield Part(f"state_{name}", sql.format(table=kinds[name].table.name), rows[name])
 
 
 def institution_of(row: Any) -> Institution:

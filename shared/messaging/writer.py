@@ -442,7 +442,8 @@ def _answer(work: Work) -> tuple[int, str]:
 
 def _is_bad(error: BaseException | None) -> bool:
     """Whether a write failed because of what was to be written, and not because of another writer or an outage."""
-    return not (error is None or is_outage(error) or "_pkey" in str(getattr(error, "orig", "")))
+    broken = getattr(getattr(getattr(error, "orig", None), "__cause__", None), "constraint_name", None) or ""
+    return not (error is None or is_outage(error) or broken.endswith("_pkey"))
 
 
 def _exception(error: BaseException | None) -> Exception:

@@ -2,11 +2,13 @@
 
 import copy
 import os
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import yaml
 from kubernetes_validate import ValidationError, latest_version, validate
 
 from riskpool.services import SERVICES
+from tests.monitoring.conftest import binary
 from tests.system.test_docs import blocks
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +77,27 @@ def test_a_service_runs_as_in_compose_and_is_asked_how_it_is(service: str) -> No
     assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
     several = MANIFESTS[f"Deployment {service}"]["spec"]["replicas"] > 1
     assert several == (f"PodDisruptionBudget {service}" in MANIFESTS) == (service != "gateway")
+
+
+def test_the_exporter_runs_as_in_compose_at_the_port_that_prometheus_may_reach() -> None:
+    [container] = PODS["Deployment exporter"]["containers"]
+    composed = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["exporter"]
+    assert [*container["command"], *container["args"]] == [*composed["command"], "--port", "8000"]
+    assert MANIFESTS["Deployment exporter"]["spec"]["template"]["metadata"]["labels"]["bus"] == "yes"
+
+
+def test_the_pages_jobs_of_prometheus_are_those_that_the_rules_name(tmp_path: Path) -> None:
+    page, shipped = (ROOT / "docs" / "kubernetes.md").read_text(), ROOT / "ops" / "prometheus" / "prometheus.yml"
+    [told] = re.findall(r"^  ```yaml\n(.*?)^  ```$", page, re.DOTALL | re.MULTILINE)
+    jobs = {job["job_name"]: job for job in yaml.safe_load(told)["scrape_configs"]}
+    assert list(jobs) == [job["job_name"] for job in yaml.safe_load(shipped.read_text())["scrape_configs"]]
+    keep, name = jobs["riskpool"]["relabel_configs"]
+    assert set(keep["regex"].split("|")) == set(SERVICES) and name["target_label"] == "service"
+    token, file = tmp_path / "metrics-token", tmp_path / "prometheus.yml"
+    token.write_text("secret")
+    here = re.sub("kubernetes_sd_configs: .*", "static_configs: [{targets: [here]}]", dedent(told))  # Debian's has none
+    file.write_text(here.replace("/etc/prometheus/metrics-token", str(token)))
+    subprocess.run([binary("promtool"), "check", "config", str(file)], check=True, capture_output=True)
 
 
 def references(node: Any) -> Iterator[tuple[str, str, str]]:

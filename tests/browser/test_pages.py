@@ -11,6 +11,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from riskpool.demo import ENTERPRISE_A
+from riskpool.services import SERVICES
+from shared.messaging.instances import version
 from tests.browser.conftest import OLD, PASSWORD, House, Person, _need
 from tests.system.conftest import RunningStack, _directory, _end
 
@@ -71,6 +73,20 @@ def test_a_page_of_others_has_no_complaint_either(demo: House, login: str, path:
         page.click("header button[name=language]")
         assert page.locator("html").get_attribute("lang") == language
     assert person.complaints == []
+
+
+def test_the_operator_sees_what_runs_and_what_was_made(demo: House) -> None:
+    demo.riskpool("audit")
+    page = demo.person("operator", locale="en-GB").open("/ops")
+    services = page.get_by_role("region", name="Service").locator("tbody tr")
+    shown = [(row.locator("th").inner_text(), row.locator("td").nth(2).inner_text()) for row in services.all()]
+    assert sorted(shown) == [(name, version()) for name in sorted(SERVICES)]
+    streams = page.get_by_role("region", name="Stream").locator("tbody tr th").all_inner_texts()
+    assert {"EVENTS", "RECEIPTS", "PARTNER_bank-a"} <= set(streams)
+    assert page.get_by_text("Last backup: never done").is_visible()
+    audit = page.locator("p", has_text="Last audit: ").inner_text()
+    assert "Succeeded" in audit and audit.endswith(" events, 0 differences")
+    assert "Never backed up" in page.locator(".note--bad").inner_text()
 
 
 @pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])

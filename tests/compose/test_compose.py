@@ -131,6 +131,18 @@ def test_any_container_may_stop_and_start_again(platform: Platform) -> None:
     assert books(platform) == before
 
 
+def test_a_service_whose_name_is_gone_is_told_as_down(platform: Platform) -> None:
+    def told() -> bool:
+        known = {name for name, _ in targets(platform)}
+        found = asked(platform, f"http://127.0.0.1:{PROMETHEUS_PORT}/api/v1/alerts")["data"]["alerts"]
+        down = {one["labels"]["service"] for one in found if one["labels"]["alertname"] == "RiskpoolServiceDown"}
+        return "recovery" not in known and down == {"recovery"}
+
+    platform.compose("stop", "recovery")
+    eventually(told, 120)
+    platform.compose("up", "--wait", "--wait-timeout", "120")
+
+
 def test_an_older_postgresql_is_given_the_database_of_keycloak(platform: Platform) -> None:
     ask = ("exec", "-T", "postgres", "psql", "-U", "postgres", "-h", "/var/run/postgresql", "-At", "-c")
     platform.compose(*ask, "drop database keycloak", "-c", "drop role keycloak")

@@ -63,6 +63,7 @@ IN_QUERIES = {
 }  # fmt: skip
 # Nothing of a case is in these: the door, static texts, streams, parked messages, operations, backlogs.
 SKIPPED = {"/live", "/sign-in", "/sign-in/oidc", "/sign-in/oidc/callback", "/parked", "/v1/schemes/{scheme}/parked",
+           "/v1/schemes/{scheme}/parked/{service}/{id}",
            "/ops", "/v1/schemes/{scheme}/ops", "/v1/schemes/{scheme}/institutions/{institution}/backlog"}  # fmt: skip
 
 

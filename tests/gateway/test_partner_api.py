@@ -111,6 +111,14 @@ def test_what_is_no_event_at_all_is_malformed(signed: Gateway, body: bytes) -> N
         problem(bank.post("/partner-events/FinancingDeclined", content=body), 422, "malformed")
 
 
+def test_an_event_larger_than_the_bus_takes_of_a_partner_is_refused_with_the_limit(signed: Gateway) -> None:
+    with signed.client("bank-a", **TIME, **{"Idempotency-Key": "large"}) as bank:
+        answer = bank.post("/partner-events/FinancingDeclined", json={**DECLINED, "remark": "x" * 263_000})
+        assert problem(answer, 413, "too_large")["figures"] == {"limit": "256 KiB"}
+        answer = bank.post("/partner-events/FinancingDeclined", json={**DECLINED, "remark": "x" * 260_000})
+        assert answer.json()["event_id"] == "large"
+
+
 @pytest.mark.parametrize("name", ["a.b", "*", ">", "x" * 65, "a b", "%00"])
 def test_a_name_that_no_subject_can_hold_is_not_found(signed: Gateway, name: str) -> None:
     with signed.client("bank-a", **TIME) as bank:

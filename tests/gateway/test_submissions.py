@@ -5,11 +5,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.store import keep_rows, keep_submission
 from shared.clock import Clock
-from shared.messaging.incoming import content_sha256
+from shared.messaging.incoming import sha256_of
 from shared.messaging.tables import receipts
 
 OF = ("yanqing", "bank-a")
-ONE, OTHER = (content_sha256("FinancingDeclined", {"uscc": uscc}) for uscc in ("A", "B"))
+ONE, OTHER = (sha256_of("FinancingDeclined", {"uscc": uscc}) for uscc in ("A", "B"))
 
 
 async def answered(connection: AsyncConnection, event_id: str, digest: bytes | None) -> None:

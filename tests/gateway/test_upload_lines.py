@@ -51,6 +51,13 @@ def test_an_amount_is_read_exactly_or_left_to_be_refused(cell: object, amount: s
     assert data_of(headed("LoanRepaid", HEADS), ["A-1", cell, "2026-02-01"])["principal"] == amount
 
 
+def test_a_row_larger_than_an_event_may_be_is_told_and_not_sent() -> None:
+    columns = headed("LoanDefaulted", ["loan_no", "classified", "classified_on", "outstanding_principal", "evidence"])
+    cells = ["L-1", "loss", "2026-03-01", "1.00"]
+    one, other = lines_of("LoanDefaulted", columns, [(1, [*cells, "a;" * 10]), (2, [*cells, "证据；" * 30_000])])
+    assert one.problem == "" and other.problem == "at most 254 KiB an event"
+
+
 def test_lists_and_statements_have_a_plain_form() -> None:
     columns = headed("LoanDefaulted", [one.name for one in columns_of("LoanDefaulted") if one.name != "id"])
     cells = {"evidence": "a; b；c", "recovery_statements": "L-1 | 2026-03-01 | sued | won\nL-2|2026-03-02|called"}

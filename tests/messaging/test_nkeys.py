@@ -63,6 +63,7 @@ def test_an_account_imports_its_own_subjects_only() -> None:
     told = content(partner_claim(operator, account, "yanqing", "bank-a", fund, ["key"]), operator.public)["nats"]
     assert all(account in one["subject"] and one["account"] == fund for one in told["imports"])
     assert told["signing_keys"] == ["key"] and told["limits"]["exports"] == 0 and "mem_storage" not in told["limits"]
+    assert told["limits"]["payload"] == 262_144
 
 
 def verifier(public: str) -> "nkeys.nacl.signing.VerifyKey":

@@ -60,7 +60,7 @@ class Alarmed:
             for rule in group["rules"]:
                 rule["for"] = "0s"
         (directory / "alerts.yml").write_text(yaml.safe_dump(rules))
-        address = f"127.0.0.1:{free_port()}"
+        address = self.alertmanager_address = f"127.0.0.1:{free_port()}"
         command = [
             binary("prometheus-alertmanager", "alertmanager"), f"--config.file={self._alertmanager(directory)}",
             f"--storage.path={directory / 'alertmanager'}", f"--web.listen-address={address}",

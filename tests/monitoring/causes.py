@@ -233,6 +233,22 @@ def another_relay(at: Alarmed) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def damaged_document(at: Alarmed) -> Iterator[None]:
+    """A backup that found a document whose content is not what its name says."""
+    name = "0" * 64
+    document = at.house.stack.data / "documents" / name[:2] / name
+    document.parent.mkdir(parents=True, exist_ok=True)
+    document.write_bytes(b"damaged")
+    command = [sys.executable, "-m", "riskpool", "backup", str(at.directory / "damaged.backup"), "--data"]
+    try:
+        done = subprocess.run([*command, str(at.house.stack.data)], capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "damaged" in done.stderr, done.stderr
+        yield
+    finally:
+        document.unlink()
+
+
+@contextlib.contextmanager
 def stopped_bus(at: Alarmed) -> Iterator[None]:
     """A bus that hangs."""
     with _stopped(at.pid("nats")):
@@ -257,6 +273,8 @@ CAUSES: dict[str, Callable[[Alarmed], contextlib.AbstractContextManager[None]]] 
     "RiskpoolObligationOverdue": nothing_more,
     "RiskpoolFundPaused": held,
     "RiskpoolPayoutsHeld": nothing_more,
+    "RiskpoolUpkeepOverdue": nothing_more,
+    "RiskpoolUpkeepFailed": damaged_document,
     "RiskpoolMessagesParked": unreadable,
     "RiskpoolReceiptsWaiting": nothing_more,
     "RiskpoolStreamFilling": not_taken,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from tests.conftest import eventually
 from tests.monitoring.alarms import ALERTS, RULES, SCHEME, Alarmed
 from tests.monitoring.causes import CAUSES
 from tests.monitoring.conftest import ROOT, SCENARIOS, House, binary
@@ -49,6 +50,16 @@ def test_an_alert_says_what_to_do(alert: str) -> None:
         assert part in sections[alert], f"{alert}: {part}"
     assert ALERTS[alert]["annotations"]["runbook"] == f"docs/alerts.md#{alert.lower()}"
     assert sections.keys() == ALERTS.keys()
+
+
+@pytest.mark.parametrize("audience", ["operators", "commission"])
+def test_the_trial_of_the_runbook_reaches_its_webhook(alarmed: Alarmed, audience: str) -> None:
+    page = " ".join((ROOT / "docs" / "runbook.md").read_text().split())
+    printed = re.search(r"`docker compose exec alertmanager (amtool [^`]+)`", page)
+    assert printed is not None
+    words = printed[1].replace("127.0.0.1:9093", alarmed.alertmanager_address).replace("commission", audience).split()
+    subprocess.run([binary("amtool"), *words[1:]], check=True, capture_output=True)
+    eventually(lambda: (audience, "Trial") in alarmed.webhook.told, 20)
 
 
 @pytest.mark.parametrize("alert", CAUSES)

@@ -14,6 +14,7 @@ from services.pool import handlers, signing
 from services.pool.domain.close import Stand, close_books, digest_of, half_before, halves
 from services.pool.queries import stand_of
 from shared.contracts.gateway import BusinessDayStarted
+from shared.contracts.partners import FundsReceived
 from shared.contracts.pool import BooksClosed
 from tests.pool.test_store import do, engine, first_days
 
@@ -99,6 +100,17 @@ async def test_half_years_that_were_missed_are_closed_together_each_after_the_on
     assert [close.half for close in closes] == ["2026H1", "2026H2", "2027H1"]
     assert [close.previous for close in closes] == ["", closes[0].digest, closes[1].digest]
     assert closes[0].signature == "" == closes[0].public_key
+
+
+async def test_money_of_before_the_first_close_is_closed_after_it(engine: AsyncEngine) -> None:
+    await first_days(engine)
+    [first] = await closes_of(engine, date(2026, 7, 1))
+    late = FundsReceived(purpose="other", amount=1_00, bank_ref="late", received_on=date(2025, 12, 20))
+    await do(engine, handlers.book_funds, late, date(2026, 8, 1))
+    closes = await closes_of(engine, date(2027, 1, 1))
+    assert [close.half for close in closes] == ["2025H2", "2026H2"]
+    assert [close.previous for close in closes] == [first.digest, closes[0].digest]
+    assert await closes_of(engine, date(2027, 1, 2)) == []
 
 
 async def test_nothing_is_closed_before_money_moved(engine: AsyncEngine) -> None:

@@ -15,7 +15,7 @@ from services.pool import handlers, tables
 from services.pool.audit import audit
 from services.pool.journal import JournalRows
 from services.pool.queries import account_balances, cash_at_end_of
-from services.pool.store import AGGREGATES, load_fund
+from services.pool.store import AGGREGATES, BANK_REF, load_fund
 from shared.clock import SHANGHAI
 from shared.contracts.commands import InjectCapital, IssuePayoutNotice
 from shared.contracts.partners import FundsReceived, StatementIssued, TransferSettled
@@ -150,6 +150,22 @@ async def test_the_database_refuses_a_fund_that_cannot_be(engine: AsyncEngine, c
         async with engine.begin() as connection:
             changed = text("update fund set doc = doc || cast(:change as jsonb)")
             await connection.execute(changed, {"change": json.dumps(change)})
+
+
+async def test_the_database_refuses_what_happens_twice(engine: AsyncEngine) -> None:
+    await first_days(engine)
+    async with engine.begin() as connection:
+        transaction = Transaction(connection, "pool", AGGREGATES)
+        place = ("bank_ref", "yanqing", "R")
+        known = await transaction.load("yanqing", BANK_REF, "R")
+        transaction.states[place], transaction.changed[place] = known, BANK_REF
+        with pytest.raises(IntegrityError, match="bank_refs_pkey"):
+            await transaction.flush()
+    for number, change in (("D000001", '{"status": "returned", "bank_ref": null}'), ("D000002", '{"amount_fen": 1}')):
+        with pytest.raises(IntegrityError, match=f"disbursement {number} was"):
+            async with engine.begin() as connection:
+                update = "update disbursements set doc = doc || cast(:change as jsonb) where key = :number"
+                await connection.execute(text(update), {"change": change, "number": number})
 
 
 async def test_the_database_refuses_more_paid_than_approved_and_a_second_compensation(engine: AsyncEngine) -> None:

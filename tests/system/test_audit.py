@@ -157,6 +157,33 @@ def test_a_byte_flipped_in_a_database_is_found_with_its_row(stack: Any, number: 
     assert differences(stack, service) == []
 
 
+@pytest.mark.parametrize(
+    ("service", "change", "undo", "told"),
+    [
+        ("review", "body_sha256 = sha256(body_sha256)", "", "from referral with another body than its outbox has"),
+        ("pool", "kind = 'custodian'", "kind = 'bank'", "institutions yanqing bank-a: no agreement says so"),
+    ],
+)
+def test_what_two_databases_say_differently_is_found(
+    stack: Any, service: str, change: str, undo: str, told: str
+) -> None:
+    urls = {name: stack.database_url(name) for name in ("referral", "review", "pool")}
+    with owner(stack, service) as run:
+        if undo:
+            run(f"update institutions set {change} where id = 'bank-a'")
+        else:
+            [row] = run("select * from inbox where source = '/services/referral' order by message_id limit 1")
+            run(f"update inbox set {change} where message_id = $1", row["message_id"])
+        try:
+            found = [words for one in asyncio.run(audit(urls)) for words in one.differences]
+        finally:
+            if undo:
+                run(f"update institutions set {undo} where id = 'bank-a'")
+            else:
+                run("update inbox set body_sha256 = $1 where message_id = $2", row["body_sha256"], row["message_id"])
+    assert len(found) == 1 and told in found[0]
+
+
 def test_a_deleted_last_event_a_deleted_journal_row_and_swapped_events_are_found(stack: Any) -> None:
     last = "select max(id) from outbox where stream = 'EVENTS'"
     with owner(stack, "pool") as run:
@@ -256,6 +283,20 @@ def test_closes_must_be_signed_with_the_key_that_was_handed_out(bundle: Path) ->
     key = members(bundle)["public-key.txt"].decode().strip()
     assert found_in(bundle, key) == found_in(bundle, "00" * 32, key) == []
     assert "close of 2026H1: public_key" in found_in(bundle, "00" * 32)[0]
+
+
+def test_a_close_that_was_handed_out_must_be_there_and_with_a_key_one_of_every_half(
+    bundle: Path, tmp_path: Path
+) -> None:
+    whole = members(bundle)
+    key = whole["public-key.txt"].decode().strip()
+    digests = [json.loads(line)["digest"] for line in whole["closes.jsonl"].splitlines()]
+    assert [words for one in verify(bundle, [key], digests) for words in one.differences] == []
+    [told] = [words for one in verify(bundle, [key], ["00" * 32]) for words in one.differences]
+    assert told == f"closes.jsonl: has no close {'00' * 32}"
+    lines = whole["pool/yanqing/events.jsonl"].splitlines(keepends=True)
+    whole["pool/yanqing/events.jsonl"] = b"".join(line for line in lines if b"BooksClosed" not in line)
+    assert "fund yanqing: close of 2026H1: is missing" in found_in(rewritten(whole, tmp_path / "open.zip"), key)
 
 
 def test_a_file_that_is_no_bundle_ends_with_2(tmp_path: Path) -> None:

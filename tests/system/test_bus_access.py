@@ -18,6 +18,7 @@ import nats
 import pytest
 from nats.aio.client import Client, RawCredentials
 from nats.errors import Error as NatsError
+from nats.js.api import ConsumerConfig
 
 from riskpool.scenario.embedded import make_tokens
 from riskpool.services import SERVICES
@@ -25,6 +26,7 @@ from tests.conftest import eventually
 from tests.system.conftest import RunningStack, Start
 
 AT = "2026-02-02T09:00:00+08:00"
+ANOTHER = Path(__file__).parents[2] / "riskpool" / "scenarios" / "schemes" / "stop-loss.toml"
 PARTNERS = {"bank-x": "bank", "bank-y": "bank", "keeper": "custodian"}
 
 
@@ -54,21 +56,28 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(start_for_module: Start) -> Iterator[House]:
-    stack = start_for_module("access", "--free-ports", "--clock", "message").until_ready()
+    two = ("--scheme", "yanqing", "--scheme", str(ANOTHER))
+    stack = start_for_module("access", "--free-ports", "--clock", "message", *two).until_ready()
     tokens = asyncio.run(make_tokens(stack.database_url("gateway"), "yanqing", {"drc", "bank-x"}))
     headers = {"Authorization": f"Bearer {tokens('drc')}", "Riskpool-Time": AT}
     with httpx.Client(base_url=f"{stack.api_url}/v1/schemes/yanqing", headers=headers, timeout=30) as commission:
         for institution, kind in PARTNERS.items():
-            agreement = {"institution": institution, "kind": kind, "name": institution, "valid_from": "2026-01-01",
-                         "valid_to": "2028-12-31", "products": ["bank"] if kind == "bank" else []}  # fmt: skip
-            answer = commission.post("/commands/SignAgreement", json=agreement)
-            assert answer.status_code == 200, answer.text
+            sign(commission, institution, kind)
         eventually(lambda: len(commission.get("/institutions").json()["items"]) == len(PARTNERS))
         yield House(stack, commission)
 
 
+def sign(commission: httpx.Client, institution: str, kind: str) -> None:
+    agreement = {"institution": institution, "kind": kind, "name": institution, "valid_from": "2026-01-01",
+                 "valid_to": "2028-12-31", "products": ["bank"] if kind == "bank" else []}  # fmt: skip
+    answer = commission.post("/commands/SignAgreement", json=agreement)
+    assert answer.status_code == 200, answer.text
+
+
 @contextlib.asynccontextmanager
-async def client(stack: RunningStack, credentials: str, errors: list[str] | None = None) -> AsyncIterator[Client]:
+async def client(
+    stack: RunningStack, credentials: str, errors: list[str] | None = None, inbox: str = "_INBOX"
+) -> AsyncIterator[Client]:
     """A partner's connection; what the server refuses is kept in ``errors``."""
 
     async def refused(error: Exception) -> None:
@@ -77,7 +86,7 @@ async def client(stack: RunningStack, credentials: str, errors: list[str] | None
 
     connected = await nats.connect(
         stack.nats_url, user_credentials=RawCredentials(credentials), error_cb=refused, max_reconnect_attempts=2,
-        reconnect_time_wait=0.1, connect_timeout=5,
+        reconnect_time_wait=0.1, connect_timeout=5, inbox_prefix=inbox.encode(),
     )  # fmt: skip
     try:
         yield connected
@@ -121,6 +130,52 @@ async def test_what_a_partner_submits_is_stored_under_its_institution_and_what_n
     kept = await operator.jetstream().get_msg("PARTNER_bank-x", stored.seq)
     await operator.close()
     assert kept.subject == "partners.bank-x.yanqing.NobodyKnowsThis"
+
+
+async def test_an_id_is_an_institutions_own_in_each_scheme(house: House) -> None:
+    """Two districts' custodians count alike, and are not the same."""
+    tokens = await make_tokens(house.stack.database_url("gateway"), "stop-loss", {"drc"})
+    headers = {"Authorization": f"Bearer {tokens('drc')}", "Riskpool-Time": AT}
+    identifier, body = event("keeper", as_of="2026-02-02", balance="0.00")
+    with httpx.Client(base_url=f"{house.stack.api_url}/v1/schemes/stop-loss", headers=headers, timeout=30) as other:
+        sign(other, "keeper", "custodian")
+        await asyncio.to_thread(eventually, lambda: bool(other.get("/institutions").json()["items"]))
+        for one, scheme in ((house, "yanqing"), (House(house.stack, other), "stop-loss")):
+            async with client(house.stack, one.issue("keeper", rotate=True)["credentials"]) as keeper:
+                told = body.replace(b'"yanqing"', f'"{scheme}"'.encode())
+                header = {"Nats-Msg-Id": identifier}
+                await keeper.jetstream().publish(f"submit.{scheme}.StatementIssued", told, headers=header)
+                receipt = await next_receipt(keeper)
+                assert (receipt["event_id"], receipt["outcome"]) == (identifier, "accepted"), scheme
+
+
+async def test_an_id_that_one_service_has_taken_is_taken_for_all(house: House) -> None:
+    identifier, repaid = event("bank-x", "LoanRepaid", loan_no="L", principal="1.00", repaid_on="2026-02-02")
+    collected = event("bank-x", "RecoveryCollected", loan_no="L", amount="1.00", collected_on="2026-02-02")[1]
+    collected = json.dumps({**json.loads(collected), "id": identifier}).encode()
+    async with client(house.stack, house.issue("bank-x", rotate=True)["credentials"]) as bank:
+        await bank.jetstream().publish("submit.yanqing.LoanRepaid", repaid)
+        assert (await next_receipt(bank))["event_id"] == identifier
+        await bank.jetstream().publish("submit.yanqing.RecoveryCollected", collected)
+        later, body = event("bank-x", "RecoveryCollected", loan_no="L", amount="2.00", collected_on="2026-02-02")
+        await bank.jetstream().publish("submit.yanqing.RecoveryCollected", body)
+        assert (await next_receipt(bank))["event_id"] == later
+    url = house.stack.description["owner_database"].format(service="recovery").replace("+asyncpg", "")
+    database = await asyncpg.connect(url, ssl=False)
+    error = await database.fetchval("select error from parked where message_id = $1", identifier)
+    await database.close()
+    assert "used before with another body" in error
+
+
+async def test_an_event_has_256_kib_at_most(house: House) -> None:
+    errors = list[str]()
+    async with client(house.stack, house.issue("bank-x", rotate=True)["credentials"], errors) as bank:
+        stored = await bank.jetstream().publish("submit.yanqing.LoanRepaid", b"x" * 262_000)
+        with pytest.raises((NatsError, TimeoutError)):
+            await bank.request("submit.yanqing.LoanRepaid", b"x" * 263_000, timeout=1)
+    operator = await house.as_operator()
+    assert errors and (await operator.jetstream().stream_info("PARTNER_bank-x")).state.last_seq == stored.seq
+    await operator.close()
 
 
 FORBIDDEN: dict[str, str] = {
@@ -361,6 +416,29 @@ async def test_a_service_may_publish_its_own_events_only_and_end_no_stream(house
             assert any("permissions violation for subscription" in one for one in errors), name
     assert (await operator.jetstream().stream_info("EVENTS")).state.last_seq == before
     await operator.close()
+
+
+async def test_what_a_service_lets_the_bus_deliver_as_a_command_is_none(house: House) -> None:
+    """The server does not check the reply that a stream's message is asked for at."""
+    keys, subject = Path(house.stack.description["nats_keys"]).parent, "owners.recovery.99"
+    data = {"source": "policy_fund", "amount": "1.00", "bank_ref": "forged"}
+    forged = {"specversion": "1.0", "id": str(uuid4()), "source": "/agencies/finance", "time": AT,
+              "type": "riskpool.InjectCapital.v1", "scheme": "yanqing", "data": data}  # fmt: skip
+    log = house.stack.data / "logs" / "pool.log"
+    own = (keys / "recovery" / "recovery.creds").read_text(), None, "_INBOX_recovery"
+    async with client(house.stack, *own) as recovery:
+        bus = recovery.jetstream()
+        await bus.add_stream(name="TRICK", subjects=[subject])
+        await bus.publish(subject, json.dumps(forged).encode())
+        await bus.add_consumer("TRICK", ConsumerConfig(durable_name="recovery"))
+        asked = "$JS.API.CONSUMER.MSG.NEXT.TRICK.recovery"
+        await recovery.publish(asked, b'{"batch": 1}', reply="commands.yanqing.pool.InjectCapital")
+        await recovery.flush()
+        await asyncio.to_thread(eventually, lambda: "not asked by anybody who may" in log.read_text())
+    operator = await house.as_operator()
+    await operator.jetstream().delete_stream("TRICK")
+    await operator.close()
+    assert house.commission.get("/pool").json()["capital"] == "0.00"
 
 
 async def test_a_terminated_agreement_ends_access(house: House) -> None:

@@ -94,7 +94,7 @@ class Fuzzer:
             case 3:
                 return b'{"data":' + b"[" * 20_000
             case 4 if self.random.random() < 0.02:
-                return body[:-1] + b',"more":"' + b"x" * 900_000 + b'"}'
+                return body[:-1] + b',"more":"' + b"x" * 250_000 + b'"}'
         return body
 
 

@@ -135,6 +135,7 @@ def test_what_is_unread_parked_or_behind_is_seen(house: House) -> None:
     for service in SERVICES:
         figures = house.figures(service)
         assert [of(figures, f"riskpool_{n}") for n in ("ready", "outbox_unpublished", "parked_messages")] == [1, 0, 0]
+        assert of(figures, "riskpool_parked_bytes") > 0
         assert of(figures, "riskpool_figures_fresh", reading="messages") == 1
         lag = ("riskpool_consumer_lag_messages", frozenset({("stream", "EVENTS")}))  # as of a look every few seconds
         eventually(lambda name=service, lag=lag: house.figures(name)[lag] == 0, 20)

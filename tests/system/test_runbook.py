@@ -20,6 +20,16 @@ async def test_a_task_is_done_as_printed(lent: RunningStack, reader: Path, scrip
     run(lent, reader, "bash", "-euo", "pipefail", "-c", script)
 
 
+def test_cron_runs_what_the_page_has_typed_by_hand() -> None:
+    """tests/compose types it: here the two are compared, but for the terminal and the day in the file's name."""
+    typed = "\n".join(blocks("docs/runbook.md", "bash")).replace("\\\n  ", "").splitlines()
+    [cron] = blocks("docs/runbook.md", "cron")
+    for line in cron.splitlines():
+        *when, change, place, command = line.split(" ", 7)
+        assert len(when) == 5 and (change, place) == ("cd", "CHECKOUT")
+        assert command.removeprefix("&& ").replace(" -T", "").replace("-$(date +\\%u)", "") in typed
+
+
 async def test_the_fund_moves_to_a_server_whose_owner_is_no_superuser(
     lent: RunningStack, reader: Path, server_directory: Path
 ) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
@@ -68,6 +69,17 @@ def stack(server_directory: Path) -> Iterator[RunningStack]:
     running.stop()
 
 
+async def answered(stack: RunningStack, service: str, scheme: str = "") -> int:
+    """How many events of partners a service took; of a scheme's, as their sources name it since its ids are its own."""
+    url = stack.description["owner_database"].format(service=service).replace("+asyncpg", "")
+    connection = await asyncpg.connect(url, ssl=False)
+    try:
+        query = "select count(*) from inbox where consumer like 'partner-%' and source like '/partners/%' || $1"
+        return int(await connection.fetchval(query, scheme))
+    finally:
+        await connection.close()
+
+
 def test_the_first_releases_databases_go_on(stack: RunningStack) -> None:
     data = stack.data
     tokens = asyncio.run(make_tokens(stack.database_url("gateway"), "yanqing", {"drc", "custodian"}))
@@ -78,6 +90,7 @@ def test_the_first_releases_databases_go_on(stack: RunningStack) -> None:
     )
     eventually(lambda: bool(drc.get("/progress").json()["settled"]), 60)
     assert drc.get("/pool").json()["balance"] == "29714666.66"
+    assert asyncio.run(answered(stack, "pool")) == asyncio.run(answered(stack, "pool", "/yanqing")) > 0
     riskpool(data, "gateway", "rebuild")
     riskpool(data, "gateway", "rebuild", "--check")
     riskpool(data, "audit")

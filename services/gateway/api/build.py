@@ -26,7 +26,7 @@ from services.gateway.auth.settings import SignInSettings
 from services.gateway.business_days import keep_announcing
 from services.gateway.console.build import build_console, presenter
 from services.gateway.documents.intake import Documents
-from services.gateway.figures import show_fund
+from services.gateway.figures import show_fund, show_upkeep
 from services.gateway.reads import reads_of
 from services.gateway.reports.work import keep_making
 from services.gateway.uploads.work import keep_reporting
@@ -57,6 +57,7 @@ def build_api(app: FastAPI, service: Service) -> None:
         app.include_router(router)
     openapi.install(app)
     show_fund(service)
+    show_upkeep(service)
     app.state.feed = feed
     _run_beside(app, service, closing, feed)
 

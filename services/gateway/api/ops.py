@@ -1,28 +1,25 @@
 """What whoever runs the machines wants to see: replicas, streams, what waits, backups, audits, and what is wrong."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import nats.errors
 from fastapi import APIRouter, Depends, Request, Response
 from nats.js.api import StreamInfo
-from sqlalchemy import select
 
 from services.gateway.api.parked import ALL_SERVICES
-from services.gateway.api.problems import Problem
 from services.gateway.api.resources import reading
 from services.gateway.api.responses import PROBLEMS, answer
 from services.gateway.auth.callers import Caller, caller_dependency
 from services.gateway.auth.permissions import needs
-from services.gateway.tables import upkeep
+from services.gateway.queries.upkeep import OLDEST, UpkeepView, last_of_each
 from services.gateway.views import View
 from shared.messaging.bus import ServiceUnavailable
-from shared.messaging.instances import Instance, instances
+from shared.messaging.instances import Instance, instances, own_name, version
 from shared.messaging.progress import progress
 from shared.messaging.service import Service
 
 MOST_WAITING = 1000
-OLDEST = {"backup": timedelta(hours=26), "audit": timedelta(days=8)}
 
 
 class StreamView(View):
@@ -34,15 +31,6 @@ class StreamView(View):
     limit: int | None
     replicas: int
     waiting: dict[str, int]
-
-
-class UpkeepView(View):
-    """The last backup or audit; ``ok`` is null when none was ever made."""
-
-    kind: str
-    at: datetime | None = None
-    ok: bool | None = None
-    told: str = ""
 
 
 class FaultView(View):
@@ -72,30 +60,48 @@ def ops_routes(service: Service) -> APIRouter:
     @router.get("/ops", response_model=OperationView, summary="Whether everything runs, and what waits.")
     async def show_operation(request: Request, caller: Caller = caller_of) -> Response:
         needs(caller, "page.ops")
-        return answer(request, await operation(service, caller))
+        return answer(request, await operation(service))
 
     return router
 
 
-async def operation(service: Service, caller: Caller) -> OperationView:
-    """The platform now; Problem 503 when the bus is away."""
+async def operation(service: Service) -> OperationView:
+    """The platform now; where the bus is away, a fault says so, and what the gateway itself knows is shown."""
     try:
+        if not service.bus.client.is_connected:
+            raise ServiceUnavailable("the bus")
         running, known = await instances(service.bus), await progress(service)
         streams = await service.bus.js.streams_info()
+        wrong = _of_instances(running)
     except (ServiceUnavailable, nats.errors.Error, TimeoutError, AttributeError):  # also before it was ever reached
-        raise Problem(503, "unavailable", scheme=caller.scheme, headers={"Retry-After": "1"}) from None
+        running, known, streams = [_itself(service)], await _of_the_gateway(service), []
+        wrong = [FaultView(kind="bus", about="")]
     shown = [_stream(info, known["consumers"]) for info in sorted(streams, key=lambda info: info.config.name or "")]
-    kept = [await _last(service, kind) for kind in OLDEST]
+    async with reading(service) as connection:
+        kept = await last_of_each(connection)
     now = service.clock.now()
-    faults = [*_of_instances(running), *_of_queues(known, shown), *(f for one in kept for f in _of_upkeep(one, now))]
     return OperationView(
-        faults=faults,
+        faults=[*wrong, *_of_queues(known, shown), *(fault for one in kept for fault in _of_upkeep(one, now))],
         instances=running,
         unpublished=known["outbox"],
         parked=known["parked"],
         streams=shown,
         upkeep=kept,
     )
+
+
+def _itself(service: Service) -> Instance:
+    return Instance(service.name, own_name(), version(), service.started, False, False, 0, service.lost)
+
+
+async def _of_the_gateway(service: Service) -> dict[str, Any]:
+    """What ``progress`` says, as far as the gateway's own database knows it."""
+    own, nobody = await service.health.backlog(), dict.fromkeys(ALL_SERVICES)
+    return {
+        "outbox": {**nobody, "gateway": own["unpublished"]},
+        "parked": {**nobody, "gateway": own["parked"]},
+        "consumers": {},
+    }
 
 
 def _stream(info: StreamInfo, consumers: dict[str, int]) -> StreamView:
@@ -108,13 +114,6 @@ def _stream(info: StreamInfo, consumers: dict[str, int]) -> StreamView:
         replicas=info.config.num_replicas or 1,
         waiting={place.partition("/")[2]: n for place, n in consumers.items() if place.startswith(f"{name}/")},
     )
-
-
-async def _last(service: Service, kind: str) -> UpkeepView:
-    query = select(upkeep).where(upkeep.c.kind == kind).order_by(upkeep.c.at.desc()).limit(1)
-    async with reading(service) as connection:
-        row = (await connection.execute(query)).one_or_none()
-    return UpkeepView.model_validate(dict(row._mapping)) if row else UpkeepView(kind=kind)
 
 
 def _of_instances(running: list[Instance]) -> list[FaultView]:

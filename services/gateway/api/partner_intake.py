@@ -31,12 +31,14 @@ from services.gateway.store import is_answer_to, keep_submission
 from services.gateway.views import ReceiptView
 from shared.clock import business_date
 from shared.contracts.registry import PARTNER_EVENTS
+from shared.messaging.accounts import EVENT_BYTES
 from shared.messaging.bus import ServiceUnavailable
 from shared.messaging.envelope import type_of
 from shared.messaging.incoming import body_sha256
 from shared.messaging.service import Service
 
 RECEIPT_SECONDS = 10.0
+EVENT_LIMIT = f"{EVENT_BYTES // 1024} KiB"
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.02, 0.25
 EventName = Annotated[str, Path(description="The event's name.")]
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
@@ -69,6 +71,7 @@ def partner_routes(service: Service) -> APIRouter:
             "description": "Refused: the receipt as a problem; or the id stands for other data",
             "model": REFUSALS[409]["model"],
         },
+        413: {"description": f"More than {EVENT_LIMIT} as a CloudEvent", "model": REFUSALS[413]["model"]},
     }
     caller_of = Depends(caller_dependency(service))
 
@@ -119,8 +122,11 @@ def needs_institution(caller: Caller) -> None:
 async def submit(service: Service, caller: Caller, name: str, report: Report) -> ReceiptView | None:
     """Publish a report after the business days before it; its receipt, or None when there is none after ten seconds.
 
-    Problem 409 when its id stands for other data, also if these came over the bus meanwhile.
+    Problem 409 when its id stands for other data, also if these came over the bus meanwhile; 413 when its envelope is
+    larger than the bus takes of a partner.
     """
+    if len(report.envelope) > EVENT_BYTES:
+        raise Problem(413, "too_large", figures={"limit": EVENT_LIMIT}, scheme=caller.scheme)
     digest = body_sha256(name, report.envelope)
     async with service.engine.begin() as connection:
         same = await keep_submission(connection, caller.scheme.id, caller.organisation, report.id, digest)

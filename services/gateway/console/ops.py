@@ -15,7 +15,7 @@ def routes(shell: Shell) -> APIRouter:
     @router.get("/ops")
     async def show_operation(request: Request, caller: Caller = shell.signed_in) -> Response:
         needs(caller, "page.ops")
-        view = await operation(shell.service, caller)
+        view = await operation(shell.service)
         return await shell.page(request, caller, "audit/ops.html", view=view)
 
     return router

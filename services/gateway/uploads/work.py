@@ -22,8 +22,9 @@ from services.gateway.uploads.columns import Again, Cell, Column, Ids, data_of, 
 from services.gateway.uploads.sheets import rows_of
 from shared.clock import business_date
 from shared.contracts.registry import PARTNER_EVENTS
+from shared.messaging.accounts import EVENT_BYTES
 from shared.messaging.envelope import type_of
-from shared.messaging.incoming import content_sha256, describe
+from shared.messaging.incoming import describe, sha256_of
 from shared.messaging.leading import lead_when_free
 from shared.messaging.service import Service
 from shared.messaging.tables import receipts
@@ -35,6 +36,7 @@ RECEIPT_SECONDS = 30.0
 AT_ONCE = 100
 INSTITUTIONS_AT_ONCE = 4
 REJECTED = ("refused", "unreadable")
+LARGEST_BYTES = EVENT_BYTES - 2048  # of data; the rest is for its envelope
 _LOCK = 0x75706C6F616473  # "uploads": who holds it reports them
 
 
@@ -80,9 +82,11 @@ def lines_of(name: str, columns: list[Column], rows: Iterable[tuple[int, list[Ce
             PARTNER_EVENTS[name].model_validate_json(json.dumps(data))
             printable = len(given) <= 200 and given.isprintable()
             problem = lost_in(columns, cells) or ("" if printable else "id: at most 200 printable characters")
+            if not problem and len(json.dumps(data, ensure_ascii=False).encode()) > LARGEST_BYTES:
+                problem = f"at most {LARGEST_BYTES // 1024} KiB an event"
         except ValidationError as error:
             problem = lost_in(columns, cells) or describe(error)
-        content = content_sha256(name, data)
+        content = sha256_of(name, data)
         again = ids.again(given, content) if given and not problem else ""
         yield Line(number, [text_of(cell) for cell in cells], ids.of(given, content), data, content, problem, again)
 

@@ -1,9 +1,9 @@
 """Which body a receipt answers."""
 
-from shared.messaging.fifth_schema import tell_bodies_of_receipts
+from shared.messaging.eighth_schema import tell_bodies_of_receipts
 
-revision = "0005"
-down_revision = "0004"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:

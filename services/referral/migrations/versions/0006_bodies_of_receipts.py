@@ -1,9 +1,9 @@
 """Which body a receipt answers."""
 
-from shared.messaging.fifth_schema import tell_bodies_of_receipts
+from shared.messaging.eighth_schema import tell_bodies_of_receipts
 
-revision = "0007"
-down_revision = "0006"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:

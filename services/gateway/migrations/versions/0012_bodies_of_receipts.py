@@ -1,9 +1,9 @@
 """Which body a receipt answers."""
 
-from shared.messaging.fifth_schema import tell_bodies_of_receipts
+from shared.messaging.eighth_schema import tell_bodies_of_receipts
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:

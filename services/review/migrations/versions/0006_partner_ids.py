@@ -1,0 +1,11 @@
+"""A partner's event ids are its own in each scheme."""
+
+from shared.messaging.seventh_schema import name_schemes_of_partner_events
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Name the scheme in the source of partners' events."""
+    name_schemes_of_partner_events()
