@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import Metric
-from sqlalchemy import ColumnElement, Label, Select, func, select, text
+from sqlalchemy import BigInteger, ColumnElement, Label, Select, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 from starlette.applications import Starlette
@@ -22,6 +22,8 @@ _RELAYED: Label[Any] = (
     select(func.json_object_agg(relayed_streams.c.stream, relayed_streams.c.created)).scalar_subquery().label("relayed")
 )
 _UNPUBLISHED: ColumnElement[bool] = outbox.c.published_at.is_(None)
+# Ids, not rows: counting tens of millions of rows would take as long as a scrape may.
+_AGAIN = func.coalesce(func.sum(relayed_streams.c.again_through - relayed_streams.c.again_from), 0)
 
 
 class Health:
@@ -41,7 +43,10 @@ class Health:
         app.add_route("/metrics", self.scrape.answer, include_in_schema=False)
 
     async def backlog(self) -> dict[str, Any]:
-        """``{unpublished, parked, relayed}``: outbox rows, open parked messages, when each known stream was made."""
+        """``{unpublished, parked, relayed}``: outbox rows, open parked messages, when each known stream was made.
+
+        While a stream is filled again the first is at most so many: it is 0 only when nothing waits.
+        """
         async with self._service.engine.connect() as connection:
             row = (await connection.execute(_backlog(_RELAYED))).one()
         return {"unpublished": row.unpublished, "parked": row.parked, "relayed": row.relayed or {}}
@@ -91,6 +96,7 @@ class Health:
 
 
 def _backlog(*more: Label[Any]) -> Select[tuple[int, ...]]:
-    unpublished = select(func.count()).select_from(outbox).where(_UNPUBLISHED).scalar_subquery()
+    new = select(func.count()).select_from(outbox).where(_UNPUBLISHED).scalar_subquery()
+    unpublished = cast(new + select(_AGAIN).scalar_subquery(), BigInteger)  # a sum of bigints is numeric
     waits = select(func.count()).select_from(parked).where(parked.c.settled_at.is_(None)).scalar_subquery()
     return select(unpublished.label("unpublished"), waits.label("parked"), *more)

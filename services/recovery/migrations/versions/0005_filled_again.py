@@ -1,0 +1,11 @@
+"""How far a stream that the bus forgot is filled again."""
+
+from shared.messaging.fifth_schema import fill_again
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Add the columns."""
+    fill_again()
