@@ -1,11 +1,20 @@
 """Whose credentials for the bus end with an agreement: the order of the events says it, dates do not."""
 
+from pathlib import Path
+
+import nats
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.auth.bus_access import credentials_of, end_with_agreements, has_agreement, issue
+from services.gateway.auth.bus_access import _open, credentials_of, end_with_agreements, has_agreement, issue
 from shared.contracts.base import Event
 from shared.contracts.review import AgreementSigned, InstitutionSanctioned
+from shared.messaging.bus import Bus
+from shared.messaging.envelope import new_id
+from shared.messaging.nkeys import ACCOUNT, new_key
+from shared.messaging.provisioning import INGRESS_BYTES, ensure_stream, ingress_stream
+from shared.messaging.unit_of_work import RECEIPTS
+from tests.conftest import Nats
 from tests.gateway.story import SCHEME, day, take
 
 
@@ -62,3 +71,18 @@ async def test_an_agreement_of_another_scheme_says_nothing(connection: AsyncConn
     assert await has_agreement(connection, "other", "bank-a")
     assert not await has_agreement(connection, SCHEME, "bank-a")
     assert not await has_agreement(connection, SCHEME, "bank-z")
+
+
+async def test_an_institution_without_room_on_the_bus_does_not_keep_others_from_theirs(server_directory: Path) -> None:
+    directory = server_directory / new_id() / "nats"
+    room = f'jetstream {{ store_dir: "{directory / "store"}", max_file_store: {INGRESS_BYTES + 1_000_000} }}\n'
+    server = Nats.alone(directory, more=room)
+    server.start()
+    async with await nats.connect(server.url) as client:
+        bus = Bus(client)
+        await ensure_stream(bus.js, RECEIPTS)
+        told = [await _open(bus, name, {SCHEME: new_key(ACCOUNT).public}) for name in ("bank-a", "bank-b", "bank-a")]
+        assert [error is None for error in told] == [True, False, True]
+        names = {info.config.name for info in await bus.js.streams_info()}
+        assert names == {RECEIPTS, ingress_stream("bank-a")}
+    server.kill()
