@@ -73,9 +73,10 @@ def partner_credentials(signing: Key, account: str, scheme: str, name: str, expi
 def service_may(service: str) -> May:
     """What a deciding service may do in the fund's account: publish its own events, and work its own consumers."""
     return May(
-        (f"events.*.{service}.>", "receipts.>", f"owners.{service}.*", *_answers(service), *_streams(service)),
+        (f"events.*.{service}.>", "receipts.>", f"owners.{service}.*", f"turns.{service}", *_answers(service),
+         *_streams(service)),
         (_inbox(service), f"commands.*.{service}.*", f"progress.{service}", f"parked.{service}", f"owners.{service}.*",
-         INSTANCES),
+         f"turns.{service}.told", INSTANCES),
     )
 
 
@@ -83,10 +84,10 @@ def gateway_may() -> May:
     """What the gateway may do: ask the services, submit for partners that come by HTTP, and publish its own events."""
     lists = ("$JS.API.STREAM.LIST", "$JS.API.CONSUMER.LIST.*", "$JS.API.STREAM.PURGE.*")
     partners = (f"$JS.API.CONSUMER.{verb}.{RECEIPTS}.>" for verb in ("INFO", "CREATE", "DURABLE.CREATE", "DELETE"))
-    asks = ("commands.>", "progress.*", "parked.*", "partners.*.>", INSTANCES)
+    asks = ("commands.>", "progress.*", "parked.*", "turns.*.told", "partners.*.>", INSTANCES)
     return May(
         ("events.*.gateway.>", *asks, *_answers("gateway"), *_streams("gateway"), *lists, *partners),
-        (_inbox("gateway"), "progress.gateway", "parked.gateway", INSTANCES),
+        (_inbox("gateway"), "progress.gateway", "parked.gateway", "turns.*", INSTANCES),
         never=(f"$JS.API.STREAM.PURGE.{EVENTS}", f"$JS.API.STREAM.PURGE.{RECEIPTS}"),
     )
 

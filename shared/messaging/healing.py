@@ -37,11 +37,17 @@ async def lost_decisions(engine: AsyncEngine, js: JetStreamContext, service: str
         last = select(outbox.c.event_id, outbox.c.recorded_at).where(outbox.c.stream == EVENTS)
         kept = (await connection.execute(last.order_by(outbox.c.id.desc()).limit(1))).one_or_none()
     known = f"ends with event {kept.event_id} of {kept.recorded_at.isoformat()}" if kept else "holds no event"
+    where = f"{newest.subject}, sequence {newest.seq}, {_time_of(newest)}"
+    return is_older(service, f"its outbox {known}", f"the bus has event {event_id} ({where})")
+
+
+def is_older(service: str, ends: str, has: str) -> str:
+    """What an operator is told: where the database ends, and who has which event after that."""
     return (
         f"数据库比已公布的决定旧，{service} 停止服务，等待运维人员处理（见 docs/backup.md）。 "
-        f"The database of {service} is older than what {service} has announced: its outbox {known}, but the bus has "
-        f"event {event_id} ({newest.subject}, sequence {newest.seq}, {_time_of(newest)}). Nothing was changed. "
-        "Restore a newer backup of this database, or all databases from one backup and a new bus: docs/backup.md"
+        f"The database of {service} is older than what {service} has announced: {ends}, but {has}. "
+        "Nothing was changed. Restore a newer backup of this database, or all databases from one backup and a new bus: "
+        "docs/backup.md"
     )
 
 
@@ -72,14 +78,17 @@ async def read_again_what_is_missing(
         query = select(taken_streams).where(taken_streams.c.stream == consumer.stream)
         kept = (await connection.execute(query)).one_or_none()
     known = kept.stream_seq if kept and kept.consumer_made == info.created.isoformat() else None
-    if taken == 0 or (known is not None and not await _lacks(engine, js, consumer, inbox_of, known + 1, taken)):
+    if taken == 0 or (known is not None and known >= taken):
         return False
     told = {"stream": consumer.stream, "taken_by_the_bus": taken, "known": known}
-    log.warning("the database is older than the bus: reading the stream again from its beginning", extra=told)
+    first = 1 if known is None else known + 1
     begins = (await js.stream_info(consumer.stream)).state.first_seq
-    if known is not None and begins > known + 1:
-        told = {**told, "begins": begins}
-        log.error("the stream no longer has all that is lacking: its senders must send it again", extra=told)
+    if begins > first:  # whether it was taken cannot be told: of what is gone not even the ids are known
+        told = {**told, "begins": begins, "gone": min(begins - 1, taken) - first + 1}
+        log.error("the stream no longer has all that may be lacking: its senders must send it again", extra=told)
+    if known is not None and not await _lacks(engine, js, consumer, inbox_of, max(first, begins), taken):
+        return False
+    log.warning("the database is older than the bus: reading the stream again from its beginning", extra=told)
     await js.delete_consumer(consumer.stream, consumer.durable)
     await ensure_consumer(js, consumer)
     return True

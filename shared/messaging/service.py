@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from nats.js.errors import APIError
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -24,7 +25,7 @@ from shared.clock import Clock
 from shared.contracts.base import Command, Event, PartnerEvent
 from shared.contracts.review import AgreementSigned
 from shared.database import engine_from_environment
-from shared.messaging import tables
+from shared.messaging import announced, tables
 from shared.messaging.backlog import make_room
 from shared.messaging.binding import Binding, Subscriber
 from shared.messaging.bus import Bus, connect
@@ -64,7 +65,8 @@ class Service:
     """What one service is made of.
 
     ``extend`` makes it a FastAPI with more routes (the gateway); ``all_events`` takes every service's events,
-    those of each service in the order in which it recorded them (``in_turn``).
+    those of each service in the order in which it recorded them (``in_turn``), and it says what it took ``beyond``
+    what a service has.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Service:
     rows: Callable[[], Rows] | None = None
     all_events: Project | None = None
     in_turn: InTurn | None = None
+    beyond: announced.Beyond | None = None
     receipts: bool = False
     extend: Callable[[Any, "Service"], None] | None = None
 
@@ -90,6 +93,8 @@ class Service:
     started: datetime = field(init=False)
     relay: Relay = field(init=False)
     taking: set[Consumer] = field(init=False, default_factory=set)
+    ingresses: set[str] = field(init=False, default_factory=set)
+    refused: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.health = Health(self)
@@ -185,6 +190,8 @@ class Service:
             parked = Parked(self.engine, client, lambda consumer: self._intake_of(dispatch, consumer))
             binding.serve(f"parked.{self.name}", self.name, parked.answer)
             binding.serve(INSTANCES, own_name(), self._instance)
+            if self.beyond:
+                binding.serve(announced.asking("*"), self.name, announced.answering(self.engine, self.beyond))
             await self._until_it_works(binding.start)
             folding = [partial(self._fold, binding.consume(c, i.take), i) for c, i in intakes.items() if i.in_turn]
             async with asyncio.TaskGroup() as group:
@@ -194,6 +201,8 @@ class Service:
                     group.create_task(lead_when_free(self.engine, FOLDING, fold), name="fold")
                 if self.all_events is None:
                     group.create_task(self.owners.run(), name="owners")
+                    asking = announced.keep_asking(self.engine, self.bus.client, self.name)
+                    group.create_task(asking, name="announced")
         finally:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(binding.stop(), 10)
@@ -204,11 +213,17 @@ class Service:
 
     async def _until_nothing_is_lost(self) -> None:
         """Do nothing, for nothing could be undone, while the bus knows of own decisions that the database has not."""
-        while lost := await lost_decisions(self.engine, self.bus.js, self.name):
+        while lost := await self._lost():
             self.lost = lost
             log.critical(lost)
             await asyncio.sleep(LOST_SECONDS)
         self.lost = ""
+
+    async def _lost(self) -> str:
+        """What the bus knows of own decisions that the database has not, or the gateway where the bus is new."""
+        if (lost := await lost_decisions(self.engine, self.bus.js, self.name)) or self.all_events:
+            return lost
+        return await announced.lost_turns_on_a_new_bus(self.engine, self.bus.js, self.bus.client, self.name)
 
     async def _read_again(self, consumer: Consumer, intake: Intake) -> None:
         await read_again_what_is_missing(self.engine, self.bus.js, consumer, intake.consumer)
@@ -314,13 +329,24 @@ class Service:
         await ensure_consumer(self.bus.js, self._events_consumer())
         if self.receipts:
             await ensure_consumer(self.bus.js, Consumer(RECEIPTS, self.name, ("receipts.>",)))
-        for institution in await self._institutions():
-            await self._provision_ingress(institution)
+        self.ingresses = {one for one in await self._institutions() if await self._provision_ingress(one)}
 
-    async def _provision_ingress(self, institution: str) -> None:
-        await ensure_stream(self.bus.js, ingress_stream(institution))
-        if self.partner_events:
-            await ensure_consumer(self.bus.js, self._ingress_consumer(institution))
+    async def _provision_ingress(self, institution: str) -> bool:
+        """Whether an institution's events can be taken: whom the bus refuses a stream waits, and nobody else does."""
+        try:
+            await ensure_stream(self.bus.js, ingress_stream(institution))
+            if self.partner_events:
+                await ensure_consumer(self.bus.js, self._ingress_consumer(institution))
+        except APIError as error:
+            if institution not in self.refused:
+                told = {"institution": institution, "error": repr(error)[:300]}
+                log.error("no ingress stream: what this institution sends is not taken", extra=told)
+            self.refused.add(institution)
+            return False
+        if institution in self.refused:
+            log.warning("the ingress stream is there now", extra={"institution": institution})
+        self.refused.discard(institution)
+        return True
 
     async def _institutions(self) -> list[str]:
         async with self.engine.connect() as connection:
@@ -336,7 +362,7 @@ class Service:
             try:
                 await self._provision()
                 if self.partner_events:
-                    for institution in set(await self._institutions()) - bound:
+                    for institution in self.ingresses - bound:
                         intake = self._partner_intake(dispatch, institution)
                         consumer = self._ingress_consumer(institution)
                         await self._read_again(consumer, intake)
@@ -344,9 +370,10 @@ class Service:
                         bound.add(institution)
                         self.taking.add(consumer)
                 if self.all_events:
-                    for institution in await self._institutions():
+                    for institution in self.ingresses:
                         await make_room(self.bus.js, institution)
-                for consumer in self.taking:
+                without = {ingress_stream(institution) for institution in self.refused}
+                for consumer in (one for one in self.taking if one.stream not in without):
                     LAG.labels(consumer.stream).set(await note_taken(self.engine, self.bus.js, consumer))
                 self.ready, well = True, time.monotonic()
             except Exception as error:

@@ -77,7 +77,8 @@ relayed_streams = Table(
     metadata,
     Column("stream", Text, primary_key=True),
     Column("created", Text, nullable=False),
-    comment="The creation time of each stream that was published to: another one means that the bus forgot.",
+    *(Column(name, BigInteger) for name in ("again_from", "again_through", "again_top")),
+    comment="Streams published to: another creation time means the bus forgot; again_*: how far it is filled again.",
 )
 taken_streams = Table(
     "taken_streams",

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.gateway.projections.dispatch import project
 from services.gateway.projections.tables import cases
-from services.gateway.projections.turns import in_turn
+from services.gateway.projections.turns import beyond, in_turn
 from services.gateway.tables import events, turns
 from shared.contracts.base import Event
 from shared.contracts.review import CaseOpened, EnterpriseVetoed, RatingRoundOpened
@@ -50,13 +50,14 @@ class Way:
         transaction.write_together(project, (one.envelope, one.message))
         return "taken"
 
-    async def send(self, event: Event, turn: int | None) -> None:
-        """Publish an event as the relay of its service does; without a turn as the first releases did."""
-        name, identifier = type(event).__name__, new_id()
+    async def send(self, event: Event, turn: int | None, identifier: str = "") -> str:
+        """Publish an event as the relay of its service does; without a turn as the first releases did. Its id."""
+        name, identifier = type(event).__name__, identifier or new_id()
         data = event.model_dump_json()
         text = event_json(event.service, identifier, name, START.isoformat(), data, scheme=SCHEME, subject=USCC)
-        headers = {"Nats-Msg-Id": identifier, **({TURN: str(turn)} if turn else {})}
+        headers = {"Nats-Msg-Id": new_id(), **({TURN: str(turn)} if turn else {})}
         await self.js.publish(f"events.{SCHEME}.{event.service}.{name}", text.encode(), headers=headers)
+        return identifier
 
     async def arrive(self) -> None:
         """Let the gateway take what is there, in one batch."""
@@ -124,3 +125,32 @@ async def test_a_relay_that_tells_no_turn_is_taken_as_it_comes(way: Way, connect
         await way.send(event, turn)
     await way.arrive()
     assert await way.folded() == ["CaseOpened", "RatingRoundOpened", "EnterpriseVetoed"]
+
+
+async def test_an_event_at_a_turn_that_another_had_is_an_error_and_one_that_comes_again_is_none(
+    way: Way, connection: AsyncConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await way.send(OPENED, 1)
+    await way.send(ROUND, 2)
+    await way.arrive()
+    await way.send(OPENED, 1, first)
+    await way.send(OPENED, None, first)  # as a relay of the first releases would
+    await way.arrive()
+    assert "came after its turn" not in caplog.text
+    assert (await connection.execute(select(turns.c.last))).scalars().all() == [2]
+    decided_anew = await way.send(VETOED, 2)
+    await way.arrive()
+    [told] = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert (told.message.startswith("came after its turn"), told.__dict__["id"]) == (True, decided_anew)
+    assert await way.folded() == ["CaseOpened", "RatingRoundOpened", "EnterpriseVetoed"]
+
+
+async def test_the_gateway_says_what_it_folded_beyond_what_a_service_has(
+    way: Way, connection: AsyncConnection
+) -> None:
+    sent = [await way.send(event, turn) for turn, event in enumerate((OPENED, ROUND, VETOED), 1)]
+    await way.arrive()
+    assert await beyond(connection, "review", {SCHEME: 3}) == {}
+    assert await beyond(connection, "review", {SCHEME: 2, "other": 9}) == {SCHEME: sent[::-1]}
+    assert await beyond(connection, "review", {}) == {SCHEME: sent[::-1]}
+    assert await beyond(connection, "pool", {}) == {}

@@ -119,6 +119,33 @@ def test_a_service_killed_on_its_own_database_reads_nothing_again(pair: Pair) ->
         pair.start("counter")
     assert pair.counted() == 3
     assert "reading the stream again" not in pair.processes["counter"].tail()
+    assert "no longer has all" not in pair.processes["counter"].tail()
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_what_an_older_database_lacks_and_the_stream_no_longer_has_is_an_error(pair: Pair, kept: int) -> None:
+    first = asyncio.run(pair.submit(3))
+    eventually(lambda: first <= set(pair.taken()))
+    eventually(lambda: pair.postgres.sql(pair._database("review"), NOTED) == "3")
+    pair.copied("review", f"older_gone_{kept}")
+    pair.start("review")
+    second = asyncio.run(pair.submit(4))
+    eventually(lambda: second <= set(pair.taken()))
+    pair.put_back("review", f"older_gone_{kept}")
+    asyncio.run(purge(pair.bus.url, kept))
+    process = pair.start("review")
+    eventually(lambda: "no longer has all" in process.tail())
+    assert f'"gone": {4 - kept}' in process.tail()
+    eventually(lambda: len(pair.taken()) == 3 + kept)
+
+
+NOTED = "select stream_seq from taken_streams where stream = 'PARTNER_bank-a'"
+
+
+async def purge(bus: str, kept: int) -> None:
+    """The partner's stream forgets what is old."""
+    async with await nats.connect(bus) as client:
+        await client.jetstream().purge_stream("PARTNER_bank-a", keep=kept)
 
 
 def test_a_service_without_decisions_that_it_announced_says_so_and_does_nothing(pair: Pair) -> None:

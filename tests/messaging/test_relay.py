@@ -22,6 +22,7 @@ from shared.messaging.incoming import Incoming
 from shared.messaging.intake import Intake
 from shared.messaging.provisioning import Consumer, ensure_consumer, ensure_stream
 from shared.messaging.relay import Relay
+from shared.messaging.service import Service
 from shared.messaging.unit_of_work import EVENTS, RECEIPTS, Transaction
 from tests.conftest import Nats, Postgres
 from tests.messaging.outside import make_database
@@ -59,7 +60,9 @@ class Outbox:
         await asyncio.gather(task, return_exceptions=True)
 
     async def is_published(self) -> bool:
-        return bool(await self.database.fetchval("select count(*) = 0 from outbox where published_at is null"))
+        new = "select count(*) = 0 from outbox where published_at is null"
+        again = "select count(*) = 0 from relayed_streams where again_from is not null"
+        return bool(await self.database.fetchval(f"select ({new}) and ({again})"))
 
     async def until_published(self, seconds: float = 10) -> None:
         async with asyncio.timeout(seconds):
@@ -168,6 +171,110 @@ async def until_all_there(outbox: Outbox, number: int, seconds: float = 10) -> N
                 if await outbox.is_published() and set(await outbox.on_the_bus()) == set(range(1, number + 1)):
                     return
             await asyncio.sleep(0.1)
+
+
+async def fill_mixed(outbox: Outbox) -> None:
+    """Rows of two streams, published: every fifth number is a receipt."""
+    async with outbox.relay():
+        for _ in range(80):
+            await outbox.add(4)
+            await outbox.add(1, RECEIPTS)
+        await outbox.until_published()
+        await asyncio.sleep(0.4)  # the streams' creation is known
+
+
+async def filled_to(outbox: Outbox, place: int, stream: str = EVENTS) -> None:
+    """Wait until a stream is filled again that far, and not to the end."""
+    query = "select coalesce(again_from, 0) from relayed_streams where stream = $1"
+    async with asyncio.timeout(10):
+        while (await outbox.database.fetchval(query, stream)) < place:
+            await asyncio.sleep(0.005)
+
+
+async def waiting(outbox: Outbox) -> int:
+    """What the service says of its outbox while it asks whether all is settled."""
+    service = Service("review")
+    service.engine = create_async_engine(outbox.dsn.replace("postgresql", "postgresql+asyncpg"))
+    try:
+        return int((await service.health.backlog())["unpublished"])
+    finally:
+        await service.engine.dispose()
+
+
+async def until_filled(outbox: Outbox) -> None:
+    async with asyncio.timeout(20):
+        while await waiting(outbox):
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows at a time, as the many of a real outbox are to a whole batch."""
+    monkeypatch.setattr(module, "BATCH", 3)
+    monkeypatch.setattr(module, "SPAN", 11)
+
+
+async def test_what_fills_a_stream_again_goes_on_where_a_killed_relay_was_and_what_is_new_waits(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, tiny: None
+) -> None:
+    await fill_mixed(outbox)
+    published = await outbox.database.fetch("select published_at from outbox order by id")
+    for stream in (EVENTS, RECEIPTS):
+        await outbox.js.delete_stream(stream)
+    async with outbox.relay():
+        await filled_to(outbox, 60)
+        await outbox.add(10)
+    places = await outbox.database.fetchrow("select * from relayed_streams where stream = $1", EVENTS)
+    assert 60 <= places["again_from"] < places["again_through"] == 400
+    assert await waiting(outbox) >= 340
+    assert max(await outbox.on_the_bus()) < 400  # nothing new before what was there at the loss
+    monkeypatch.setattr(module, "_AGAIN_NEXT", module._AGAIN_NEXT.replace("where", "where id > 55 and"))
+    async with outbox.relay():  # which cannot see what was filled before
+        await until_filled(outbox)
+    assert await outbox.on_the_bus() == [*(n for n in range(1, 401) if n % 5), *range(401, 411)]
+    assert await outbox.on_the_bus(RECEIPTS) == list(range(5, 401, 5))
+    await outbox.every_row_is_where_it_says()
+    assert await outbox.database.fetch("select published_at from outbox where id <= 400 order by id") == published
+
+
+async def test_a_stream_lost_again_while_it_is_filled_begins_anew(outbox: Outbox, tiny: None) -> None:
+    await fill_mixed(outbox)
+    await outbox.js.delete_stream(EVENTS)
+    async with outbox.relay():
+        await filled_to(outbox, 200)
+        await outbox.js.delete_stream(EVENTS)
+        await outbox.add(10)
+        await outbox.add(10, RECEIPTS)
+        await asyncio.sleep(1.5)
+        assert await waiting(outbox)
+        await until_filled(outbox)
+    assert await outbox.on_the_bus() == [*(n for n in range(1, 401) if n % 5), *range(401, 411)]
+    assert await outbox.on_the_bus(RECEIPTS) == [*range(5, 401, 5), *range(411, 421)]
+    await outbox.every_row_is_where_it_says()
+
+
+async def test_a_stream_shortened_while_it_is_filled_lacks_nothing(
+    outbox: Outbox, bus: Nats, tmp_path: Path, tiny: None
+) -> None:
+    await fill_mixed(outbox)
+    await outbox.js.delete_stream(EVENTS)
+    async with outbox.relay():
+        await filled_to(outbox, 100)
+    store, old = bus.server.directory / "store", tmp_path / "old"
+    bus.stop()
+    shutil.copytree(store, old)
+    bus.start()
+    async with outbox.relay():
+        await filled_to(outbox, 200)
+    bus.stop()
+    shutil.rmtree(store)
+    shutil.copytree(old, store)
+    bus.start()
+    async with outbox.relay():
+        await asyncio.sleep(1)
+        await until_filled(outbox)
+    assert set(await outbox.on_the_bus()) == {n for n in range(1, 401) if n % 5}
+    await outbox.every_row_is_where_it_says()
 
 
 async def forget_the_last(bus: Nats, outbox: Outbox, number: int, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -282,6 +283,32 @@ def test_one_database_that_is_older_takes_again_what_it_lacks_or_says_what_it_lo
     eventually(lambda: rows(stack, "gateway", "select count(*) from events") == whole, 60)
 
 
+def test_a_pool_that_is_older_pays_nothing_twice_on_a_new_bus(stack: Any, taken: Path, tmp_path: Path) -> None:
+    newer = tmp_path / "newer.backup"
+    assert riskpool("backup", newer, "--data", stack.data).returncode == 0
+    transfers = "select count(*) from outbox where name like '%Instructed'"
+    instructed, told = rows(stack, "pool", transfers), rows(stack, "gateway", "select count(*) from disbursements")
+
+    put_back(stack, "pool", taken)
+    assert (older := rows(stack, "pool", transfers)) < instructed == told
+    os.kill(stack.pid("nats"), signal.SIGSTOP)  # else it writes while its directory is deleted
+    shutil.rmtree(stack.data / "nats")
+    stack.kill("pool")
+    stack.kill("nats")
+    eventually(lambda: "but the gateway has folded event" in answer_of(stack, "pool").get("reason", ""), 60)
+    for name in ("referral", "review", "recovery", "gateway"):
+        eventually(lambda name=name: answer_of(stack, name)["ready"] and rows(stack, name, UNPUBLISHED) == 0, 60)
+    assert rows(stack, "pool", transfers) == older and not answer_of(stack, "pool")["ready"]
+
+    put_back(stack, "pool", newer)
+    stack.kill("pool")
+    eventually(lambda: answer_of(stack, "pool")["ready"], 60)
+    assert rows(stack, "pool", transfers) == instructed
+    assert rows(stack, "gateway", "select count(*) from disbursements") == told
+    found = asyncio.run(audit({name: stack.database_url(name) for name in SERVICES}))
+    assert [words for one in found for words in one.differences] == []
+
+
 def put_back(running: Any, service: str, backup: Path) -> None:
     """What an operator does with one database: dropped, made, filled from a backup."""
     owner = running.description["owner_database"]
@@ -298,9 +325,9 @@ def put_back(running: Any, service: str, backup: Path) -> None:
     migrate(service, owner.format(service=service), service)
 
 
-def answer_of(running: Any) -> dict[str, Any]:
+def answer_of(running: Any, service: str = "gateway") -> dict[str, Any]:
     with contextlib.suppress(httpx.HTTPError):
-        return dict(httpx.get(f"{running.api_url}/readyz", timeout=2, trust_env=False).json())
+        return dict(httpx.get(f"{running.description['services'][service]}/readyz", timeout=2, trust_env=False).json())
     return {"ready": False}
 
 

@@ -11,20 +11,23 @@ import logging
 import os
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
-from sqlalchemy import Row, exists, select, text, update
+from nats.js.errors import APIError
+from sqlalchemy import ColumnElement, Row, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.gateway.projections.tables import agreements, sanctions
-from services.gateway.tables import bus_credentials
+from services.gateway.projections.tables import agreements
+from services.gateway.tables import bus_credentials, events
 from shared.clock import Clock
+from shared.contracts.base import Event
+from shared.contracts.review import AgreementSigned, InstitutionSanctioned
 from shared.messaging.accounts import FUND, SIGNING, SYSTEM, partner_claim, partner_credentials
 from shared.messaging.bus import Bus, ServiceUnavailable, connect, nats_servers
 from shared.messaging.nkeys import ACCOUNT, key_of, new_key
@@ -37,10 +40,6 @@ LOOK_SECONDS = 2.0
 ASK_SECONDS = 3.0
 OTHERS_SECONDS = 0.5  # a node that is there answers within milliseconds
 MOST = 10
-_TERMINATED = exists().where(
-    *(sanctions.c.scheme == agreements.c.scheme, sanctions.c.institution == agreements.c.institution),
-    *(sanctions.c.measure == "terminate", sanctions.c.sanctioned_on >= agreements.c.valid_from),
-)
 _TELLING = text("select pg_advisory_xact_lock(hashtext('bus_credentials'))")
 
 
@@ -56,6 +55,19 @@ def keys_directory() -> Path | None:
     """The directory of ``RISKPOOL_NATS_KEYS``, None where the bus has no accounts."""
     directory = os.environ.get("RISKPOOL_NATS_KEYS")
     return Path(directory) if directory else None
+
+
+def _newest(event: type[Event], **data: str) -> ColumnElement[int]:
+    """The place of an agreement's newest event of a kind among all that was folded, 0 where there is none."""
+    same = (events.c.scheme == agreements.c.scheme, events.c.data["institution"].astext == agreements.c.institution)
+    query = select(func.max(events.c.position)).where(events.c.type == event.__name__, *same)
+    for name, value in data.items():
+        query = query.where(events.c.data[name].astext == value)
+    return func.coalesce(query.correlate(agreements).scalar_subquery(), 0)
+
+
+# Dates do not tell: an agreement is signed anew on the day of its end, or signed to begin after it.
+_TERMINATED = _newest(InstitutionSanctioned, measure="terminate") > _newest(AgreementSigned)
 
 
 # -- what the database says ------------------------------------------------------------------------------------------
@@ -157,7 +169,7 @@ class BusAccess:
         """Let the servers, ingress streams and receipts be as the database says, of one institution or of all.
 
         One tells at a time, and what is told is read in its turn: who read earlier would let in again whom another has
-        just shut out. ServiceUnavailable when the bus is away.
+        just shut out. ServiceUnavailable when the bus is away, or refuses somebody a stream; the others have theirs.
         """
         await connection.execute(_TELLING)
         rows = await credentials_of(connection, institution=institution)
@@ -170,11 +182,9 @@ class BusAccess:
                 keys += [row.signing_key] if is_valid(row, Clock.now()) else []
             await self._connected()  # first who is shut out, which needs no stream
             await asyncio.gather(*(self._account(*one, sorted(keys)) for one, keys in valid.items()))
-            for institution, by_scheme in accounts.items():
-                await ensure_stream(bus.js, ingress_stream(institution), by_scheme)
-                for scheme, account in by_scheme.items():
-                    receipts = Consumer(RECEIPTS, account, (f"receipts.{institution}.{scheme}.>",))
-                    await ensure_consumer(bus.js, receipts)
+            failed = [error for one in accounts.items() if (error := await _open(bus, *one))]
+            if failed:
+                raise failed[0]
         except (nats.errors.Error, TimeoutError) as error:
             raise ServiceUnavailable("the bus") from error
 
@@ -214,6 +224,17 @@ class BusAccess:
         if self._client is not None:
             with contextlib.suppress(nats.errors.Error):
                 await self._client.close()
+
+
+async def _open(bus: Bus, institution: str, accounts: Mapping[str, str]) -> APIError | None:
+    """An institution's ingress stream and the consumers of its receipts; what the server has against them."""
+    try:
+        await ensure_stream(bus.js, ingress_stream(institution), accounts)
+        for scheme, account in accounts.items():
+            await ensure_consumer(bus.js, Consumer(RECEIPTS, account, (f"receipts.{institution}.{scheme}.>",)))
+    except APIError as error:
+        return error
+    return None
 
 
 def _content(claim: str) -> Any:
