@@ -36,11 +36,11 @@ def inbox_prefix(service: str) -> str:
 
 
 def is_asked(reply: str) -> bool:
-    """Whether somebody asks who may: what the bus itself delivers, wherever it was told to, is answered at no inbox.
+    """Whether somebody asks who may: what the bus itself delivers, wherever it was told to, it wants acked or unanswered.
 
     The server checks the subjects that a user publishes to, not the reply that a stream's message is asked for at.
     """
-    return reply.startswith("_INBOX")
+    return bool(reply) and not reply.startswith("$JS.")
 
 
 def partner_claim(
