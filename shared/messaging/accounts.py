@@ -36,7 +36,7 @@ def inbox_prefix(service: str) -> str:
 
 
 def is_asked(reply: str) -> bool:
-    """Whether somebody asks who may: what the bus itself delivers, wherever it was told to, it wants acked or unanswered.
+    """Whether somebody asks who may: what the bus delivers, wherever it was told to, is to be acked or not answered.
 
     The server checks the subjects that a user publishes to, not the reply that a stream's message is asked for at.
     """
