@@ -134,7 +134,7 @@ def test_any_container_may_stop_and_start_again(platform: Platform) -> None:
 def test_an_older_postgresql_is_given_the_database_of_keycloak(platform: Platform) -> None:
     ask = ("exec", "-T", "postgres", "psql", "-U", "postgres", "-h", "/var/run/postgresql", "-At", "-c")
     platform.compose(*ask, "drop database keycloak", "-c", "drop role keycloak")
-    _, make = blocks("docs/containers.md", "bash")
+    *_, make = blocks("docs/containers.md", "bash")
     platform.shell(make)
     assert "keycloak" in platform.compose(*ask, "select datname from pg_database").split()
 

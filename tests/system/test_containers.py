@@ -36,7 +36,7 @@ def test_passwords_move_out_of_an_older_env(tmp_path: Path) -> None:
     old = {f"{name}_DB_PASSWORD": f"{name}-1" for name in ("REFERRAL", "REVIEW", "POOL", "RECOVERY", "GATEWAY")}
     old |= {"POSTGRES_PASSWORD": "owner-1", "RISKPOOL_SIGNING_KEY": "a2V5a2V5="}
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in old.items()) + "GATEWAY_PORT=8080\n")
-    move, _ = blocks("docs/containers.md", "bash")
+    move = next(one for one in blocks("docs/containers.md", "bash") if "POSTGRES_PASSWORD" in one)
     moved = shell(tmp_path, move)
     assert moved == {
         "postgres": "owner-1", "referral": "REFERRAL-1", "review": "REVIEW-1", "pool": "POOL-1",
