@@ -57,10 +57,13 @@ def test_no_secret_can_be_seen_from_outside(platform: Platform) -> None:
     assert [file.name for file in (platform.place / "secrets").iterdir() if file.read_text().strip() in seen] == []
 
 
-def test_no_container_takes_the_whole_machine(platform: Platform) -> None:
-    running = json.loads(platform.inside("docker", "inspect", *platform.compose("ps", "--quiet").split()))
-    limits = {one["Name"]: (one["HostConfig"]["Memory"], one["HostConfig"]["PidsLimit"]) for one in running}
-    assert limits and [name for name, (memory, pids) in limits.items() if not memory or not pids] == []
+def test_no_container_takes_the_whole_machine_and_none_may_do_more_than_it_must(platform: Platform) -> None:
+    everyone = json.loads(platform.inside("docker", "inspect", *platform.compose("ps", "--all", "--quiet").split()))
+    hosts = {one["Config"]["Labels"]["com.docker.compose.service"]: one["HostConfig"] for one in everyone}
+    assert {"keys", "postgres", "nats", *(f"migrate-{name}" for name in SERVICES)} <= hosts.keys()
+    assert [name for name, host in hosts.items() if not host["Memory"] or not host["PidsLimit"]] == []
+    assert [name for name, host in hosts.items() if not host["ReadonlyRootfs"] or host["CapDrop"] != ["ALL"]] == []
+    assert [name for name, host in hosts.items() if host["CapAdd"]] == ["postgres"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
