@@ -66,6 +66,12 @@ def test_no_container_takes_the_whole_machine_and_none_may_do_more_than_it_must(
     assert [name for name, host in hosts.items() if host["CapAdd"]] == ["postgres"]
 
 
+def test_what_the_alerts_have_one_look_at_can_be_looked_at(platform: Platform) -> None:
+    [look] = blocks("docs/alerts.md", "bash")
+    seen = platform.shell(look)
+    assert all(told in seen for told in ("wait_event_type", '{"ready":true', '{"status":"ok"}'))
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_is_no_root_and_cannot_change_its_image(platform: Platform, service: str) -> None:
     assert platform.compose("exec", "-T", service, "id", "-u").strip() != "0"
