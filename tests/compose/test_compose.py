@@ -88,6 +88,8 @@ def test_the_image_itself_says_who_runs_in_it_how_it_ends_and_when_it_is_well(pl
 def test_nothing_can_be_installed_in_the_image(platform: Platform) -> None:
     with pytest.raises(AssertionError, match="No module named pip"):
         platform.compose("exec", "-T", "gateway", "python", "-m", "pip", "--version")
+    look = "command -v apt apt-get dpkg dpkg-deb || echo none"
+    assert platform.compose("exec", "-T", "gateway", "sh", "-c", look).strip() == "none"
     say = "from shared.messaging.instances import version; print(version())"
     version = platform.compose("exec", "-T", "gateway", "python", "-c", say)
     assert version.strip() == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
