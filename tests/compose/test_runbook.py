@@ -60,7 +60,7 @@ def test_a_task_is_done_as_printed(server: Platform, before: Any, script: str) -
     eventually(lambda: all(server.state()[name]["Health"] == "healthy" for name in SERVICES), 120)
 
 
-@pytest.mark.parametrize(("begins", "command"), zip(WITH_FILES, COMMANDS, strict=True), ids=COMMANDS)
+@pytest.mark.parametrize(("begins", "command"), [*zip(WITH_FILES, COMMANDS, strict=True)], ids=COMMANDS)
 def test_a_command_with_a_file_sees_it(server: Platform, begins: str, command: str) -> None:
     server.shell(f"{ALIAS}\nriskpool import-history --template > history.csv")
     server.shell(f"docker compose run --rm {begins} {command}")
