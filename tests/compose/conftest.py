@@ -4,20 +4,22 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.system.test_docs import blocks
+from tests.system.test_docs import LENDING, blocks
 
 ROOT = Path(__file__).parents[2]
 # A private engine for machines that have none; where it is not there, the machine's own engine is used.
 LAB = ROOT.parent / "shared" / "tools" / "compose-lab.sh"
 LAB_PROGRAMS = Path(os.environ.get("COMPOSE_LAB_DIR", "/var/tmp/compose-lab")) / "pkg/usr/bin"
 PROJECT = "riskpool-test"
-PORT, PROMETHEUS_PORT = 18080, 19090
+PORT, PROMETHEUS_PORT, NATS_PORT = 18080, 19090, 14222
+STORY = f"scheme: yanqing\nuse: {LENDING}\nsteps:\n  - {{on: 2026-01-05, play: open-fund}}\n"
 SHIPPED = (
     "Dockerfile", "docker-compose.yml", ".dockerignore", ".env.example", "pyproject.toml", "ops", "requirements",
     "riskpool", "services", "shared",
@@ -42,6 +44,7 @@ class Platform:
             "RISKPOOL_CLOCK": "message",
             "GATEWAY_PORT": str(PORT),
             "PROMETHEUS_PORT": str(PROMETHEUS_PORT),
+            "NATS_PORT": str(NATS_PORT),
         }
 
     def lab(self, *words: str) -> str:
@@ -57,6 +60,15 @@ class Platform:
     def inside(self, *command: str) -> str:
         """Run a command where the engine and the published port are."""
         return self._run(*((str(LAB), "run") if LAB.exists() else ()), *command)
+
+    def open_fund(self) -> None:
+        """Capital and partners' agreements."""
+        (self.place / "story.yaml").write_text(STORY)
+        create = ("exec", "-T", "gateway", "python", "-m", "riskpool", "token", "create")
+        tokens = [f"{one}: {self.compose(*create, one).strip()}\n" for one in ("drc", "finance")]
+        (self.place / "tokens.yaml").write_text("".join(tokens))
+        tell = (sys.executable, "-m", "riskpool", "scenario", "story.yaml", "--tokens", "tokens.yaml")
+        self.inside(*tell, "--url", f"http://127.0.0.1:{PORT}")
 
     def state(self) -> dict[str, dict[str, Any]]:
         lines = self.compose("ps", "--all", "--format", "json").splitlines()

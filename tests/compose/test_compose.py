@@ -57,10 +57,19 @@ def test_no_secret_can_be_seen_from_outside(platform: Platform) -> None:
     assert [file.name for file in (platform.place / "secrets").iterdir() if file.read_text().strip() in seen] == []
 
 
-def test_no_container_takes_the_whole_machine(platform: Platform) -> None:
-    running = json.loads(platform.inside("docker", "inspect", *platform.compose("ps", "--quiet").split()))
-    limits = {one["Name"]: (one["HostConfig"]["Memory"], one["HostConfig"]["PidsLimit"]) for one in running}
-    assert limits and [name for name, (memory, pids) in limits.items() if not memory or not pids] == []
+def test_no_container_takes_the_whole_machine_and_none_may_do_more_than_it_must(platform: Platform) -> None:
+    everyone = json.loads(platform.inside("docker", "inspect", *platform.compose("ps", "--all", "--quiet").split()))
+    hosts = {one["Config"]["Labels"]["com.docker.compose.service"]: one["HostConfig"] for one in everyone}
+    assert {"keys", "postgres", "nats", *(f"migrate-{name}" for name in SERVICES)} <= hosts.keys()
+    assert [name for name, host in hosts.items() if not host["Memory"] or not host["PidsLimit"]] == []
+    assert [name for name, host in hosts.items() if not host["ReadonlyRootfs"] or host["CapDrop"] != ["ALL"]] == []
+    assert [name for name, host in hosts.items() if host["CapAdd"]] == ["postgres"]
+
+
+def test_what_the_alerts_have_one_look_at_can_be_looked_at(platform: Platform) -> None:
+    [look] = blocks("docs/alerts.md", "bash")
+    seen = platform.shell(look)
+    assert all(told in seen for told in ("wait_event_type", '{"ready":true', '{"status":"ok"}'))
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -79,6 +88,8 @@ def test_the_image_itself_says_who_runs_in_it_how_it_ends_and_when_it_is_well(pl
 def test_nothing_can_be_installed_in_the_image(platform: Platform) -> None:
     with pytest.raises(AssertionError, match="No module named pip"):
         platform.compose("exec", "-T", "gateway", "python", "-m", "pip", "--version")
+    look = "command -v apt apt-get dpkg dpkg-deb || echo none"
+    assert platform.compose("exec", "-T", "gateway", "sh", "-c", look).strip() == "none"
     say = "from shared.messaging.instances import version; print(version())"
     version = platform.compose("exec", "-T", "gateway", "python", "-c", say)
     assert version.strip() == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -146,7 +157,7 @@ def test_a_service_whose_name_is_gone_is_told_as_down(platform: Platform) -> Non
 def test_an_older_postgresql_is_given_the_database_of_keycloak(platform: Platform) -> None:
     ask = ("exec", "-T", "postgres", "psql", "-U", "postgres", "-h", "/var/run/postgresql", "-At", "-c")
     platform.compose(*ask, "drop database keycloak", "-c", "drop role keycloak")
-    _, make = blocks("docs/containers.md", "bash")
+    *_, make = blocks("docs/containers.md", "bash")
     platform.shell(make)
     assert "keycloak" in platform.compose(*ask, "select datname from pg_database").split()
 

@@ -21,10 +21,15 @@ CLIENT_SECRET = "the-client-s"
 
 
 @pytest.fixture
-def services(engine: Platform, tmp_path: Path) -> dict[str, Any]:
+def port() -> str:
+    return "8081"
+
+
+@pytest.fixture
+def services(engine: Platform, tmp_path: Path, port: str) -> dict[str, Any]:
     """The services with the settings of docs/sign-in.md."""
     [settings] = blocks("docs/sign-in.md", "ini")
-    (tmp_path / "env").write_text(settings)
+    (tmp_path / "env").write_text(settings.replace("SSO_PORT=8081", f"SSO_PORT={port}"))
     told = engine.compose("--env-file", str(tmp_path / "env"), "--profile", "sso", "config", "--format", "json")
     found: dict[str, Any] = json.loads(told)["services"]
     return found
@@ -65,14 +70,16 @@ def test_the_realm_is_the_provider_that_the_gateway_expects(
     assert "users" not in realm
 
 
-def test_the_gateway_reaches_keycloak_by_the_address_that_people_use(services: dict[str, Any]) -> None:
+@pytest.mark.parametrize("port", ["8081", "8091"])
+def test_the_gateway_reaches_keycloak_by_the_address_that_people_use(services: dict[str, Any], port: str) -> None:
     keycloak, gateway = services["keycloak"], services["gateway"]
     address = urlsplit(keycloak["environment"]["KC_HOSTNAME"])
     assert address.hostname in keycloak["networks"]["front"]["aliases"]
     assert "front" in gateway["networks"]
-    [port] = keycloak["ports"]
-    assert str(address.port) == keycloak["environment"]["KC_HTTP_PORT"] == str(port["target"]) == port["published"]
-    assert port["host_ip"] == "127.0.0.1"
+    [published] = keycloak["ports"]
+    assert (published["host_ip"], published["published"], str(published["target"])) == ("127.0.0.1", port, port)
+    assert str(address.port) == keycloak["environment"]["KC_HTTP_PORT"] == port
+    assert gateway["environment"]["RISKPOOL_OIDC_ISSUER"] == f"{address.geturl()}/realms/riskpool"
 
 
 def test_keycloak_begins_with_the_secrets_of_its_files(services: dict[str, Any], begun: dict[str, str]) -> None:

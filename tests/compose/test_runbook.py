@@ -2,41 +2,39 @@
 
 import json
 import re
-import sys
 from typing import Any
 
 import pytest
 
 from riskpool.services import SERVICES
-from tests.compose.conftest import PORT, PROJECT, Platform
+from tests.compose.conftest import PORT, PROJECT, ROOT, Platform
 from tests.compose.test_compose import asked, books
 from tests.conftest import eventually
-from tests.system.test_docs import LENDING, blocks
+from tests.system.test_docs import blocks
 
 pytestmark = pytest.mark.compose
 PAGE = "docs/runbook.md"
 ALIAS, *TASKS = blocks(PAGE, "bash")
-STORY = f"scheme: yanqing\nuse: {LENDING}\nsteps:\n  - {{on: 2026-01-05, play: open-fund}}\n"
+# How the page begins commands with files, and a command for each.
+WITH_FILES = re.findall(r"`(-v [^`]+ riskpool)`", (ROOT / PAGE).read_text())
+COMMANDS = (
+    "audit export /backups/books.zip", "report make custodian_annual 2026 /backups",
+    "scheme check /schemes/huairou.toml", "import-history --check /history.csv",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def server(platform: Platform) -> Platform:
     """A fund with capital, and the files that the page has an operator make."""
     place = platform.place
-    for name in ("backups", "schemes"):
-        (place / name).mkdir()
-    (place / "backups").chmod(0o777)
+    (place / "schemes").mkdir()
     [scheme] = [one for one in blocks(PAGE, "sh") if "huairou.toml" in one]
     told = re.search(r"<<'END'\n(.*?)^END$", scheme, re.DOTALL | re.MULTILINE)
     assert told is not None
     (place / "schemes" / "huairou.toml").write_text(told[1])
     override, _ = blocks(PAGE, "yaml")
     (place / "docker-compose.override.yml").write_text(override)
-    (place / "story.yaml").write_text(STORY)
-    make = 'for one in drc finance; do echo "$one: $(riskpool token create $one)"; done > tokens.yaml'
-    platform.shell(f"{ALIAS}\n{make}")
-    tell = (sys.executable, "-m", "riskpool", "scenario", "story.yaml", "--tokens", "tokens.yaml")
-    platform.inside(*tell, "--url", f"http://127.0.0.1:{PORT}")
+    platform.open_fund()
     return platform
 
 
@@ -60,6 +58,12 @@ def before(server: Platform) -> Any:
 def test_a_task_is_done_as_printed(server: Platform, before: Any, script: str) -> None:
     server.shell(f"{ALIAS}\n{script.replace('riskpool_', f'{PROJECT}_')}")
     eventually(lambda: all(server.state()[name]["Health"] == "healthy" for name in SERVICES), 120)
+
+
+@pytest.mark.parametrize(("begins", "command"), [*zip(WITH_FILES, COMMANDS, strict=True)], ids=COMMANDS)
+def test_a_command_with_a_file_sees_it(server: Platform, begins: str, command: str) -> None:
+    server.shell(f"{ALIAS}\nriskpool import-history --template > history.csv")
+    server.shell(f"docker compose run --rm {begins} {command}")
 
 
 def test_after_all_of_them_the_books_are_the_same_and_the_second_fund_is_there(server: Platform, before: Any) -> None:
