@@ -67,7 +67,8 @@ def test_every_setting_that_the_pages_name_reaches_the_containers() -> None:
     named = {name for page in pages for name in re.findall(r"RISKPOOL_[A-Z_]*[A-Z]\b", page.read_text())}
     overrides = [one for page in ("runbook", "containers", "traces") for one in blocks(f"docs/{page}.md", "yaml")]
     services = [one for file in (COMPOSE, *overrides) for one in yaml.safe_load(file)["services"].values()]
-    given = {name for one in services for name in one.get("environment", ())}
+    built = [one["build"]["args"] for one in services if isinstance(one.get("build"), dict)]
+    given = {name for one in (*(one.get("environment", ()) for one in services), *built) for name in one}
     assert named - given == NOT_IN_CONTAINERS.keys()
 
 
