@@ -89,6 +89,7 @@ class Service:
     owners: Owners = field(init=False)
     health: Health = field(init=False)
     ready: bool = field(init=False, default=False)
+    ending: bool = field(init=False, default=False)
     lost: str = field(init=False, default="")
     started: datetime = field(init=False)
     relay: Relay = field(init=False)
@@ -204,6 +205,7 @@ class Service:
                     asking = announced.keep_asking(self.engine, self.bus.client, self.name)
                     group.create_task(asking, name="announced")
         finally:
+            self.ending = True
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(binding.stop(), 10)
             writing.cancel()
@@ -240,7 +242,8 @@ class Service:
             intake.held.end()
 
     async def _closed(self) -> None:
-        if self.ready:
+        """The client gave up, as after two refusals in a row; also before the service is ready nothing else would."""
+        if not self.ending:
             log.critical("the connection to NATS closed for good: ending, to be started again")
             os._exit(1)
 
