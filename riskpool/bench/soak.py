@@ -8,7 +8,7 @@ import psutil
 
 from riskpool.bench.hot_path import funds
 
-CHUNKS = 50
+CHUNKS = 20
 ROUNDS = 11
 BATCH = 1000
 
