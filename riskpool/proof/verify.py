@@ -117,10 +117,10 @@ def _take(lines: Any, most: int) -> list[bytes]:
 
 def _closes(content: Bundle, handed_out: Collection[str], findings: Findings) -> None:
     """``closes.jsonl`` and the public key repeat what the pool's events say, and what was handed out is among them."""
-    digests = {one.get("digest") for one in _objects(content, bundle.CLOSES, Findings(findings.service))}
-    for missing in sorted(set(handed_out) - digests):
+    closes = _objects(content, bundle.CLOSES, findings)
+    for missing in sorted(set(handed_out) - {one.get("digest") for one in closes}):
         findings.differ(f"{bundle.CLOSES}: has no close {missing}")
-    told = [json.dumps(one, sort_keys=True) for one in _objects(content, bundle.CLOSES, findings)]
+    told = [json.dumps(one, sort_keys=True) for one in closes]
     found: dict[str, str] = {}
     try:
         for name in content.file.namelist():
