@@ -9,7 +9,7 @@ import random
 import secrets
 import signal
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Place:
         self.directory = directory.absolute()
         self.logs = self.directory / "logs"
         self._lock: int | None = None
+        self._held: list[socket.socket] = []
 
     def take(self) -> None:
         """Make the directory and lock it; the lock ends with the process, however it ends."""
@@ -60,6 +61,8 @@ class Place:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        while self._held:
+            self._held.pop().close()
 
     def passwords(self) -> dict[str, str]:
         """The owner's and the services' database passwords, made once."""
@@ -103,7 +106,8 @@ class Place:
         ports = dict(wanted)
         for name in names:
             if name not in ports:
-                ports[name] = _free_port(before.get(name), set(ports.values()))
+                ports[name], twin = free_port(before.get(name), wanted.values())
+                self._held.append(twin)
         _write_json(file, before | ports)
         return ports
 
@@ -185,10 +189,18 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_port(before: int | None, taken: set[int]) -> int:
+def free_port(before: int | None = None, taken: Collection[int] = ()) -> tuple[int, socket.socket]:
+    """A free port, if possible that of the last time, and what holds it until it is closed: its UDP twin.
+
+    Stacks that start beside each other choose long before their servers listen.
+    """
     for port in _candidates(before):
-        if port not in taken and _is_free(port):
-            return port
+        twin = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with contextlib.suppress(OSError):
+            twin.bind(("127.0.0.1", port))
+            if port not in taken and _is_free(port):
+                return port, twin
+        twin.close()
     raise StackError("No free port between 20000 and 29999 was found.")
 
 

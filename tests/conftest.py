@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import random
 import shutil
 import signal
 import socket
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, MetaData
 
+from riskpool import place
 from riskpool.keys import Keys
 from riskpool.layout import Layout
 from riskpool.servers import NatsServer, PostgresServer, bus_nodes, postgres_binaries
@@ -26,6 +26,7 @@ from shared.messaging import tables as core
 
 PASSWORD = "test"
 _numbers = itertools.count(1)
+_twins: list[socket.socket] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -143,12 +144,10 @@ class Postgres(Server):
 
 
 def free_port() -> int:
-    """A port under the range of outgoing connections, so that nobody takes it while a server restarts."""
-    for port in random.Random().sample(range(20_000, 30_000), 200):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port")
+    """A port that is this process's until it ends."""
+    port, twin = place.free_port()
+    _twins.append(twin)
+    return port
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:

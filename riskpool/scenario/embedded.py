@@ -1,13 +1,13 @@
 """A stack of its own for one run: free ports, a temporary directory, tokens made on demand, mischief when asked for."""
 
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from riskpool.mischief import MischiefProxy
+from riskpool.place import free_port
 from riskpool.scenario.runner import READER
 from riskpool.scenario.story import Story
 from riskpool.stack import Stack
@@ -59,7 +59,8 @@ async def temporary_stack(
     async with AsyncExitStack() as resources:
         resources.callback(shutil.rmtree, directory, ignore_errors=True)
         if duplicate or shuffle is not None:
-            ports["nats"] = _free_port()
+            ports["nats"], twin = free_port()
+            resources.enter_context(twin)
             upstream = f"nats://127.0.0.1:{ports['nats']}"
             proxy = MischiefProxy(upstream, duplicate=duplicate, shuffle=shuffle, counts=counts)
             await resources.enter_async_context(proxy)
@@ -68,9 +69,3 @@ async def temporary_stack(
         await stack.start(progress)
         resources.push_async_callback(stack.stop)
         yield stack
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
