@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.auth.bus_access import _open, credentials_of, end_with_agreements, has_agreement, issue
+from services.gateway.queries.organisations import one_institution
+from services.gateway.queries.panel import signed_on
 from shared.contracts.base import Event
 from shared.contracts.review import AgreementSigned, InstitutionSanctioned
 from shared.messaging.bus import Bus
@@ -63,6 +65,9 @@ async def test_credentials_end_with_an_agreement_until_it_is_signed_again(
     [kept] = await credentials_of(connection, SCHEME, "bank-a")
     assert kept.revoked_by == ("agreement terminated" if ends else None)
     assert await has_agreement(connection, SCHEME, "bank-a") is not ends
+    shown = await one_institution(connection, SCHEME, "bank-a")
+    assert shown is not None and shown.terminated is ends
+    assert ("bank-a" in [one.institution for one in await signed_on(connection, SCHEME, day("2028-01-01"))]) is not ends
 
 
 async def test_an_agreement_of_another_scheme_says_nothing(connection: AsyncConnection) -> None:

@@ -19,15 +19,13 @@ from typing import Any
 import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import APIError
-from sqlalchemy import ColumnElement, Row, func, select, text, update
+from sqlalchemy import Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.projections.tables import agreements
-from services.gateway.tables import bus_credentials, events
+from services.gateway.tables import bus_credentials
 from shared.clock import Clock
-from shared.contracts.base import Event
-from shared.contracts.review import AgreementSigned, InstitutionSanctioned
 from shared.messaging.accounts import FUND, SIGNING, SYSTEM, partner_claim, partner_credentials
 from shared.messaging.bus import Bus, ServiceUnavailable, connect, nats_servers
 from shared.messaging.nkeys import ACCOUNT, key_of, new_key
@@ -55,19 +53,6 @@ def keys_directory() -> Path | None:
     """The directory of ``RISKPOOL_NATS_KEYS``, None where the bus has no accounts."""
     directory = os.environ.get("RISKPOOL_NATS_KEYS")
     return Path(directory) if directory else None
-
-
-def _newest(event: type[Event], **data: str) -> ColumnElement[int]:
-    """The place of an agreement's newest event of a kind among all that was folded, 0 where there is none."""
-    same = (events.c.scheme == agreements.c.scheme, events.c.data["institution"].astext == agreements.c.institution)
-    query = select(func.max(events.c.position)).where(events.c.type == event.__name__, *same)
-    for name, value in data.items():
-        query = query.where(events.c.data[name].astext == value)
-    return func.coalesce(query.correlate(agreements).scalar_subquery(), 0)
-
-
-# Dates do not tell: an agreement is signed anew on the day of its end, or signed to begin after it.
-_TERMINATED = _newest(InstitutionSanctioned, measure="terminate") > _newest(AgreementSigned)
 
 
 # -- what the database says ------------------------------------------------------------------------------------------
@@ -123,7 +108,7 @@ async def end_with_agreements(connection: AsyncConnection) -> None:
     """End the credentials of institutions whose agreement was terminated, and not signed anew since."""
     one, agreed = bus_credentials.c, agreements.c
     theirs = (one.revoked_at.is_(None), agreed.scheme == one.scheme, agreed.institution == one.institution)
-    query = select(one.scheme, one.institution).where(*theirs, _TERMINATED).distinct()
+    query = select(one.scheme, one.institution).where(*theirs, agreed.terminated).distinct()
     for row in (await connection.execute(query)).all():
         await revoke(connection, row.scheme, row.institution, "agreement terminated")
 
@@ -131,7 +116,8 @@ async def end_with_agreements(connection: AsyncConnection) -> None:
 async def has_agreement(connection: AsyncConnection, scheme: str, institution: str) -> bool:
     """Whether an institution signed an agreement that was not terminated since."""
     agreed = agreements.c
-    query = select(agreed.institution).where(agreed.scheme == scheme, agreed.institution == institution, ~_TERMINATED)
+    theirs = (agreed.scheme == scheme, agreed.institution == institution)
+    query = select(agreed.institution).where(*theirs, ~agreed.terminated)
     return (await connection.execute(query)).one_or_none() is not None
 
 

@@ -1,5 +1,7 @@
 """Institutions: their agreements and sanctions."""
 
+from sqlalchemy import update
+
 from services.gateway.projections.tables import agreements, sanctions
 from services.gateway.projections.writing import Projected
 from shared.contracts import review
@@ -19,12 +21,16 @@ async def agreement_signed(at: Projected, event: review.AgreementSigned) -> None
             "fee_rate": event.fee_rate,
             "guarantor_shares": event.model_dump(mode="json", include={"guarantor_shares"})["guarantor_shares"],
             "terms": event.terms.model_dump(mode="json") if event.terms else None,
+            "terminated": False,
         },
     )
 
 
 async def sanctioned(at: Projected, event: review.InstitutionSanctioned) -> None:
-    """A sanction on an institution (sanction.institution, 四(二))."""
+    """A sanction on an institution (sanction.institution, 四(二)), which may end the agreement it has."""
+    if event.measure == "terminate":
+        theirs = (agreements.c.scheme == at.scheme, agreements.c.institution == event.institution)
+        await at.connection.execute(update(agreements).where(*theirs).values(terminated=True))
     await at.insert(
         sanctions,
         [

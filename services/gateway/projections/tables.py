@@ -123,6 +123,7 @@ agreements = Table(
     _map("guarantor_shares"),
     Column("fee_rate", Numeric),
     Column("terms", JSONB(none_as_null=True)),
+    Column("terminated", Boolean, server_default=text("false"), nullable=False),
 )
 sanctions = Table(
     "sanctions",

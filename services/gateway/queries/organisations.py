@@ -68,16 +68,7 @@ async def institution_list(
     ids = [row["id"] for row in found.items]
     punished, counts = await _sanctions(connection, scheme, ids), await _loans(connection, scheme, ids)
     views = [
-        InstitutionView.model_validate(
-            {
-                **row,
-                "sanctions": punished[row["id"]],
-                **counts[row["id"]],
-                "terminated": any(
-                    one.measure == "terminate" and one.sanctioned_on >= row["valid_from"] for one in punished[row["id"]]
-                ),
-            }
-        )
+        InstitutionView.model_validate({**row, "sanctions": punished[row["id"]], **counts[row["id"]]})
         for row in found.items
     ]
     return Page(items=views, next_cursor=found.next_cursor)

@@ -9,7 +9,7 @@ from sqlalchemy import Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.policy import GatewayPolicy
-from services.gateway.projections.tables import agreements, cases, loans, sanctions, waiting
+from services.gateway.projections.tables import agreements, cases, loans, waiting
 from services.gateway.queries.cases import case_list
 from services.gateway.tables import events
 from services.gateway.views import CaseView, Page, TimelineView
@@ -168,12 +168,11 @@ class Signed:
 
 async def signed_on(connection: AsyncConnection, scheme: str, day: date, kinds: Sequence[str] = ()) -> list[Signed]:
     """Institutions whose agreement counts on a day and was not ended by a sanction (push.rated)."""
-    ended = select(sanctions.c.institution).where(sanctions.c.scheme == scheme, sanctions.c.measure == "terminate")
     query = select(agreements).where(
         agreements.c.scheme == scheme,
         agreements.c.valid_from <= day,
         agreements.c.valid_to >= day,
-        agreements.c.institution.not_in(ended),
+        ~agreements.c.terminated,
     )
     if kinds:
         query = query.where(agreements.c.kind.in_(tuple(kinds)))
