@@ -30,7 +30,8 @@ def items() -> Iterator[dict[str, Any]]:
 
 
 MANIFESTS = {f"{one['kind']} {one['metadata']['name']}": one for one in items()}
-PODS = {name: one["spec"]["template"]["spec"] for name, one in MANIFESTS.items() if "template" in one.get("spec", {})}
+SPECS = {name: one["spec"].get("jobTemplate", one)["spec"] for name, one in MANIFESTS.items() if "spec" in one}
+PODS = {name: spec["template"]["spec"] for name, spec in SPECS.items() if "template" in spec}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -77,6 +78,16 @@ def test_a_service_runs_as_in_compose_and_is_asked_how_it_is(service: str) -> No
     assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
     several = MANIFESTS[f"Deployment {service}"]["spec"]["replicas"] > 1
     assert several == (f"PodDisruptionBudget {service}" in MANIFESTS) == (service != "gateway")
+
+
+def test_upkeep_runs_as_the_runbooks_cron_does() -> None:
+    table = (ROOT / "docs" / "runbook.md").read_text()
+    for name in ("backup", "audit"):
+        spec = MANIFESTS[f"CronJob {name}"]["spec"]
+        [container] = PODS[f"CronJob {name}"]["containers"]
+        [line] = re.findall(rf"^(.+) cd CHECKOUT && .* (python -m riskpool {name}.*)$", table, re.MULTILINE)
+        command = " ".join(container["command"]).removeprefix("sh -c exec ")
+        assert (spec["schedule"], command) == (line[0], line[1].replace(r"\%", "%"))
 
 
 def test_the_exporter_runs_as_in_compose_at_the_port_that_prometheus_may_reach() -> None:
