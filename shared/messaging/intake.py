@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nats.aio.msg import Msg
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -31,6 +31,10 @@ log = logging.getLogger("riskpool.intake")
 MAX_ATTEMPTS = 6
 MAX_WAITS = 60
 BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
+PARKED_BYTES = 256 * 1024 * 1024  # of an institution and not settled: as much as its stream holds
+ROOM_SECONDS = 5.0
+FULL_SECONDS = 20.0  # that much later it is looked at again
+_SIZE = func.octet_length(parked.c.body) + func.octet_length(parked.c.trace) + func.pg_column_size(parked.c.headers)
 
 # Not Core's insert() of many values, which is compiled anew for every batch: a third of what a batch costs.
 _TAKE = """insert into inbox (consumer, source, message_id, body_sha256)
@@ -65,6 +69,7 @@ class Intake:
     kind: str = "event"
     waits: dict[tuple[str, str], int] = field(default_factory=dict)
     held: Held = field(default_factory=Held)
+    open_bytes: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     async def take(self, raws: Sequence[Msg]) -> None:
         """Handle a batch: ack after commit; on an outage give everything back, slowly; lose nothing."""
@@ -190,6 +195,9 @@ class Intake:
             log.warning("failed, will be tried again", exc_info=error, extra={"consumer": self.consumer, **one.ids})
             await self._give_back(one, tries)
             return
+        if one.institution and not await self._has_room(one):
+            await self._nak(one, FULL_SECONDS)
+            return
         await self._park(one, error)
         await one.raw.ack()
         self.held.forget(one)
@@ -248,6 +256,20 @@ class Intake:
             ).returning(attempts.c.count)
             return int((await connection.execute(more)).scalar_one())
 
+    async def _has_room(self, one: Incoming) -> bool:
+        """Whether one more message of an institution may be parked; else it waits in the stream, which is bounded."""
+        stream = one.raw.metadata.stream
+        counted, size = self.open_bytes.get(stream, (-ROOM_SECONDS, 0))
+        if time.monotonic() - counted >= ROOM_SECONDS:
+            query = select(func.coalesce(func.sum(_SIZE), 0))
+            query = query.where(parked.c.stream == stream, parked.c.settled_at.is_(None))
+            async with self.engine.connect() as connection:
+                counted, size = time.monotonic(), int((await connection.execute(query)).scalar_one())
+            if size >= PARKED_BYTES:
+                log.error("too much is parked, the institution waits", extra={"stream": stream, "bytes": size})
+        self.open_bytes[stream] = counted, size + len(one.raw.data)
+        return size < PARKED_BYTES
+
     async def _park(self, one: Incoming, error: Exception) -> None:
         """Keep the bytes, the error and the trace; answer a partner ``unreadable``; only then is the message acked."""
         mismatch = isinstance(error, MismatchedBody)
@@ -288,7 +310,9 @@ class Intake:
         )
 
     async def _give_back(self, one: Incoming, count: int) -> None:
-        delay = BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS)) - 1 if count else 0]
+        await self._nak(one, BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS)) - 1 if count else 0])
+
+    async def _nak(self, one: Incoming, delay: float) -> None:
         try:
             await one.raw.nak(delay=delay * random.uniform(0.8, 1.2))
         except Exception as error:

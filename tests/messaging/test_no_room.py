@@ -1,4 +1,4 @@
-"""A bus without room for one more institution: that one waits, the others and the start do not."""
+"""No room for one institution, on the bus or among what is parked: that one waits, the others and the start do not."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,10 +10,19 @@ import nats.js.errors
 import pytest
 
 from shared.messaging.envelope import new_id
+from shared.messaging.intake import FULL_SECONDS, PARKED_BYTES
 from shared.messaging.provisioning import INGRESS_BYTES
 from tests.conftest import Nats, Postgres, eventually
 from tests.messaging import toy
-from tests.messaging.outside import Desk, Nursery, Process, make_database, sign_agreements, takes_from
+from tests.messaging.outside import (
+    Desk,
+    Nursery,
+    Process,
+    envelope,
+    make_database,
+    sign_agreements,
+    takes_from,
+)
 
 BANKS = ("bank-a", "bank-b", "bank-c")
 
@@ -68,3 +77,25 @@ async def submit(bus: Nats, institution: str) -> None:
     async with await nats.connect(bus.url) as client:
         desk = Desk(client, None)  # type: ignore[arg-type]
         await desk.submit(b"{}", by=institution)
+
+
+PARK = """insert into parked (consumer, stream, stream_seq, message_id, subject, headers, body, error, trace)
+    select 'review', 'PARTNER_bank-a', -number, number, '', '{}', convert_to(repeat('x', 250000), 'UTF8'), '', ''
+    from generate_series(1, $1::int) number"""
+
+
+async def test_who_fills_the_place_of_what_nobody_can_read_waits_until_it_is_settled(
+    desk: Desk, toy_service: Process
+) -> None:
+    await desk.database.execute(PARK, PARKED_BYTES // 250_000 + 1)
+    identifier = new_id()
+    await desk.submit(envelope("FinancingDeclined", {"wrong": "data"}, identifier))
+    await asyncio.to_thread(eventually, lambda: "too much is parked" in toy_service.tail())
+    other = new_id()
+    await desk.submit(envelope("FinancingDeclined", {"wrong": "data"}, other), by="bank-b")
+    assert (await desk.receipt(other))["outcome"] == "unreadable"  # others have their room
+    assert not await desk.parked(identifier) and not await desk.receipts(identifier)
+
+    await desk.database.execute("update parked set settled_at = now(), settlement = 'discarded' where stream_seq < 0")
+    assert (await desk.receipt(identifier, 2 * FULL_SECONDS))["outcome"] == "unreadable"
+    assert len(await desk.parked(identifier)) == 1
