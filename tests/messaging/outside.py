@@ -105,7 +105,7 @@ class Process:
         )
         return self
 
-    def until_ready(self, seconds: float = 20) -> "Process":
+    def until_ready(self, seconds: float = 60) -> "Process":
         deadline = time.monotonic() + seconds
         while not self.is_ready:
             assert self.is_running and time.monotonic() < deadline, f"{self.service} is not ready:\n{self.tail()}"
@@ -122,7 +122,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             if self.pid:
                 os.kill(self.pid, number)
-        eventually(lambda: not self.is_running, 20)
+        eventually(lambda: not self.is_running)
         self.pid = 0
 
     def tail(self) -> str:
@@ -200,7 +200,7 @@ class Desk:
                    where stream = 'RECEIPTS' and payload::jsonb -> 'data' ->> 'event_id' = $1 order by id"""
         return [json.loads(row["data"]) for row in await self.database.fetch(query, identifier)]
 
-    async def receipt(self, identifier: str, seconds: float = 4) -> dict[str, Any]:
+    async def receipt(self, identifier: str, seconds: float = 30) -> dict[str, Any]:
         """The one receipt of a partner event, waited for."""
         await self.until(lambda: self.receipts(identifier), seconds)
         (only,) = await self.receipts(identifier)
@@ -214,7 +214,7 @@ class Desk:
     async def parked(self, identifier: str) -> list[asyncpg.Record]:
         return list(await self.database.fetch("select * from parked where message_id = $1", identifier))
 
-    async def until(self, holds: Any, seconds: float = 10) -> Any:
+    async def until(self, holds: Any, seconds: float = 30) -> Any:
         """Wait for an awaitable answer that is true."""
         deadline = time.monotonic() + seconds
         while not (found := await holds()):
@@ -224,7 +224,7 @@ class Desk:
 
     async def still_works(self) -> None:
         """One good event after all that: accepted, promptly."""
-        receipt = await self.receipt(await self.decline("AFTER", "fine"), 5)
+        receipt = await self.receipt(await self.decline("AFTER", "fine"))
         assert receipt["outcome"] == "accepted"
 
 

@@ -159,7 +159,7 @@ def test_a_service_without_decisions_that_it_announced_says_so_and_does_nothing(
     pair.copied("review", "newer_review")
     pair.put_back("review", "older_review")
     process = pair.processes["review"].start()
-    eventually(lambda: "is older than what review has announced" in reason_of(process), 30)
+    eventually(lambda: "is older than what review has announced" in reason_of(process))
     assert newest in reason_of(process)
     before = pair.postgres.sql(pair._database("review"), "select count(*) from outbox, inbox")
     asyncio.run(offer(pair.bus.url))

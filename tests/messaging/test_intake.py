@@ -24,7 +24,7 @@ def nested(depth: int) -> Any:
 
 
 async def test_a_good_event_is_accepted(desk: Desk) -> None:
-    receipt = await desk.receipt(await desk.decline("GOOD", "fine"), 5)
+    receipt = await desk.receipt(await desk.decline("GOOD", "fine"))
     assert receipt["outcome"] == "accepted" and receipt["at"] == "2026-01-05T09:00:00+08:00"
     assert await desk.reasons("GOOD") == ["fine"]
 
@@ -146,7 +146,7 @@ async def test_a_bug_parks_its_own_message_with_a_trace_and_no_other(desk: Desk)
     good += [await desk.decline("BUG", f"after {i}") for i in range(5)]
     for identifier in good:
         assert (await desk.receipt(identifier))["outcome"] == "accepted"
-    assert (await desk.receipt(bad, 10))["outcome"] == "unreadable"
+    assert (await desk.receipt(bad))["outcome"] == "unreadable"
     (parked,) = await desk.parked(bad)
     assert parked["error"] == "ZeroDivisionError: a bug" and "financing_declined" in parked["trace"]
     attempts = await desk.database.fetchval("select count from attempts where message_id = $1", bad)

@@ -46,7 +46,7 @@ def test_an_institution_whose_stream_has_no_room_waits_and_nobody_else_does(
     process.start().until_ready()
     try:
         asyncio.run(sign_agreements(small_bus.url, *BANKS))
-        eventually(lambda: "no ingress stream" in process.tail(), 20)
+        eventually(lambda: "no ingress stream" in process.tail())
         eventually(lambda: len(served_by(small_bus)) == 2)
         served = served_by(small_bus)
         [left] = {*BANKS} - {*served}
@@ -63,7 +63,7 @@ def test_an_institution_whose_stream_has_no_room_waits_and_nobody_else_does(
         small_bus.stop()
         small_bus.server.more = ""  # an operator makes room
         small_bus.start()
-        eventually(lambda: served_by(small_bus) == [*BANKS], 20)
+        eventually(lambda: served_by(small_bus) == [*BANKS])
     finally:
         process.kill()
 

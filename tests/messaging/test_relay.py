@@ -64,7 +64,7 @@ class Outbox:
         again = "select count(*) = 0 from relayed_streams where again_from is not null"
         return bool(await self.database.fetchval(f"select ({new}) and ({again})"))
 
-    async def until_published(self, seconds: float = 10) -> None:
+    async def until_published(self, seconds: float = 30) -> None:
         async with asyncio.timeout(seconds):
             while not await self.is_published():
                 await asyncio.sleep(0.02)
@@ -164,7 +164,7 @@ async def test_a_stream_that_was_deleted_is_filled_again(outbox: Outbox) -> None
     await outbox.every_row_is_where_it_says()
 
 
-async def until_all_there(outbox: Outbox, number: int, seconds: float = 10) -> None:
+async def until_all_there(outbox: Outbox, number: int, seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while True:
             with contextlib.suppress(nats.js.errors.NotFoundError):

@@ -59,7 +59,7 @@ def test_the_trial_of_the_runbook_reaches_its_webhook(alarmed: Alarmed, audience
     assert printed is not None
     words = printed[1].replace("127.0.0.1:9093", alarmed.alertmanager_address).replace("commission", audience).split()
     subprocess.run([binary("amtool"), *words[1:]], check=True, capture_output=True)
-    eventually(lambda: (audience, "Trial") in alarmed.webhook.told, 20)
+    eventually(lambda: (audience, "Trial") in alarmed.webhook.told)
 
 
 @pytest.mark.parametrize("alert", CAUSES)

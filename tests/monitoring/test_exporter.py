@@ -67,4 +67,4 @@ def test_a_bus_that_does_not_answer_is_said_to_be_away(house: House) -> None:
         assert not [key for key in shown if key[0].startswith("riskpool_stream")]
     finally:
         os.kill(pid, signal.SIGCONT)
-    eventually(lambda: figures(house)["riskpool_bus_up",] == 1, 30)
+    eventually(lambda: figures(house)["riskpool_bus_up",] == 1)

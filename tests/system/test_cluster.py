@@ -55,7 +55,7 @@ def test_a_fund_that_began_on_one_node_goes_on_with_three(start: Start) -> None:
     token = asyncio.run(make_tokens(one.database_url("gateway"), "yanqing", {"drc"}))("drc")
     with commission(one, "gateway", token) as client:
         sign(client, "bank-x")
-        eventually(lambda: shows(client, "bank-x"), 30)
+        eventually(lambda: shows(client, "bank-x"))
     assert one.stop() == 0
 
     three = start("data", *options, *FREE).until_ready()
@@ -64,15 +64,15 @@ def test_a_fund_that_began_on_one_node_goes_on_with_three(start: Start) -> None:
     with commission(three, "gateway", token) as first, commission(three, "gateway-2", token) as second:
         assert shows(first, "bank-x") and shows(second, "bank-x")
         sign(second, "bank-y")
-        eventually(lambda: shows(first, "bank-x", "bank-y") and shows(second, "bank-x", "bank-y"), 30)
+        eventually(lambda: shows(first, "bank-x", "bank-y") and shows(second, "bank-x", "bank-y"))
         three.kill("gateway")  # one of the two folds events: whichever it is, the other takes over
         sign(second, "bank-z")
-        eventually(lambda: shows(second, "bank-x", "bank-y", "bank-z"), 30)
-        eventually(lambda: is_ready(first), 30)
+        eventually(lambda: shows(second, "bank-x", "bank-y", "bank-z"))
+        eventually(lambda: is_ready(first))
         three.kill("gateway-2")
         sign(first, "bank-w")
-        eventually(lambda: shows(first, "bank-w", "bank-x", "bank-y", "bank-z"), 30)
-    eventually(lambda: asyncio.run(everything_is_kept_three_times(three)), 30)
+        eventually(lambda: shows(first, "bank-w", "bank-x", "bank-y", "bank-z"))
+    eventually(lambda: asyncio.run(everything_is_kept_three_times(three)))
     assert three.stop() == 0
 
 

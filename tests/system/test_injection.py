@@ -284,7 +284,7 @@ def test_no_export_holds_a_cell_that_a_spreadsheet_runs(house: House) -> None:
         wish = {"kind": kind, "period": period, "organisation": organisation, "format": "xlsx"}
         asked = drc.post("/reports", content=json.dumps(wish), headers={"Content-Type": "application/json"})
         path = f"/reports/{asked.json()['id']}"
-        eventually(lambda path=path: drc.get(path).json()["state"] in ("done", "failed"), 30)
+        eventually(lambda path=path: drc.get(path).json()["state"] in ("done", "failed"))
         assert drc.get(path).json()["state"] == "done", drc.get(path).text
         found[kind] = cells(drc.get(f"{path}/content").raise_for_status().content)
     for page, content in asyncio.run(console_exports(house)).items():

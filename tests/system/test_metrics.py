@@ -138,7 +138,7 @@ def test_what_is_unread_parked_or_behind_is_seen(house: House) -> None:
         assert of(figures, "riskpool_parked_bytes") > 0
         assert of(figures, "riskpool_figures_fresh", reading="messages") == 1
         lag = ("riskpool_consumer_lag_messages", frozenset({("stream", "EVENTS")}))  # as of a look every few seconds
-        eventually(lambda name=service, lag=lag: house.figures(name)[lag] == 0, 20)
+        eventually(lambda name=service, lag=lag: house.figures(name)[lag] == 0)
         limit = of(figures, "riskpool_database_connections_limit", pool="writes")
         states = ("idle", "in_use")
         open_now = sum(of(figures, "riskpool_database_connections", pool="writes", state=state) for state in states)

@@ -77,7 +77,7 @@ def test_a_service_that_hangs_is_named(running: RunningStack, http: dict[str, ht
         assert ("missing", "recovery") in faults(http)
     finally:
         os.kill(pid, signal.SIGCONT)
-    eventually(lambda: ("missing", "recovery") not in faults(http), 20)
+    eventually(lambda: ("missing", "recovery") not in faults(http))
 
 
 def test_a_backup_and_an_audit_are_noted(running: RunningStack, http: dict[str, httpx.Client], tmp_path: Path) -> None:

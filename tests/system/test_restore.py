@@ -122,7 +122,7 @@ def test_what_is_restored_fills_a_new_bus_and_goes_on_with_the_same_books(taken:
             recorded = sum(rows(running, name, events) for name in SERVICES)
             return bool(rows(running, "gateway", "select count(*) from events") == recorded)
 
-        eventually(is_taken, 30)
+        eventually(is_taken)
         for name in SERVICES:
             eventually(lambda name=name: rows(running, name, UNPUBLISHED) == 0)
         found = asyncio.run(audit({name: running.database_url(name) for name in SERVICES}))
@@ -271,7 +271,7 @@ def test_one_database_that_is_older_takes_again_what_it_lacks_or_says_what_it_lo
     stack.kill("gateway")
     eventually(lambda: rows(stack, "gateway", "select count(*) from events") == whole, 60)
     assert "reading the stream again" in (stack.data / "logs" / "gateway.log").read_text()
-    eventually(lambda: answer_of(stack)["ready"], 30)
+    eventually(lambda: answer_of(stack)["ready"])
     checked = riskpool("gateway", "rebuild", "--check", "--data", stack.data)
     assert checked.returncode == 0, checked.stdout
 

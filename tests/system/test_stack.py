@@ -17,6 +17,7 @@ import pytest
 from riskpool.place import find_running
 from riskpool.services import SERVICES
 from riskpool.supervisor import Child, Program, StackError
+from tests.conftest import eventually
 
 Start = Callable[..., Any]
 
@@ -27,13 +28,6 @@ def all_ready(stack: Any) -> bool:
         return all(httpx.get(f"{url}/readyz", timeout=2).status_code == 200 for url in addresses)
     except httpx.HTTPError:
         return False
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 async def as_role(stack: Any, service: str, statement: str, database: str | None = None) -> Any:

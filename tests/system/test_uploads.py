@@ -263,7 +263,7 @@ def test_two_contents_under_one_id_at_the_same_moment_have_one_receipt(bank: Ban
         assert stored.status_code == 202, stored.text
     finally:
         held.resume()
-    eventually(lambda: bank.http["custodian"].get("/receipts/race").status_code == 200, 20)
+    eventually(lambda: bank.http["custodian"].get("/receipts/race").status_code == 200)
     assert bank.over_http("race", over_http, "custodian", "StatementIssued").json()["rule"] == "idempotency.mismatch"
     assert bank.over_http("race", over_bus, "custodian", "StatementIssued").json()["outcome"] == "accepted"
 
@@ -288,7 +288,7 @@ def test_nobody_waits_for_anothers_hindered_upload(bank: Bank) -> None:
         time.sleep(1)
         files = {"file": ("b.csv", HEADS + "A-1,1.00,2026-02-01\n")}
         taken = bank.http["bank-b"].post("/partner-files/LoanRepaid", files=files)
-        eventually(lambda: bank.get(f"/partner-files/{taken.json()['id']}", "bank-b")["state"] == "done", 20)
+        eventually(lambda: bank.get(f"/partner-files/{taken.json()['id']}", "bank-b")["state"] == "done")
         assert bank.get("/partner-files/lost")["state"] == "waiting"
     finally:
         asyncio.run(hinder("delete from uploads where id = 'lost'"))
@@ -315,6 +315,6 @@ def test_a_large_file_is_gone_on_with_after_a_kill_in_bounded_memory(bank: Bank)
     upload = bank.get(f"/partner-files/{identifier}")
     assert upload["accepted"] == number
     cents = sum(n % 90 + 10 for n in range(number))
-    eventually(lambda: round((before - float(bank.outstanding())) * 100) == cents, 20)
+    eventually(lambda: round((before - float(bank.outstanding())) * 100) == cents)
     gateway = psutil.Process(bank.stack.pid("gateway"))
     assert gateway.memory_info().rss < 400 * 2**20
