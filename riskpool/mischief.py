@@ -194,7 +194,8 @@ class _Outlet:
             self._forget(loop.time())
             wait = self._due[0][0] - loop.time() if self._due else None
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), None if wait is None else max(wait, 0.0))
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
 
     def _forget(self, now: float) -> None:
         if len(self._lanes) > 1000:

@@ -136,14 +136,15 @@ def _ask(data: Path, name: str, **asked: Any) -> dict[str, Any]:
     use_the_stacks_bus(data)
 
     async def ask() -> dict[str, Any]:
-        client = await connect("riskpool-parked", "gateway")
-        try:
-            return await Bus(client).request(f"parked.{name}", json.dumps(asked).encode(), ASK_SECONDS)
-        finally:
-            await client.close()
+        async with asyncio.timeout(ASK_SECONDS + 5):
+            client = await connect("riskpool-parked", "gateway")
+            try:
+                return await Bus(client).request(f"parked.{name}", json.dumps(asked).encode(), ASK_SECONDS)
+            finally:
+                await client.close()
 
     try:
-        told = asyncio.run(asyncio.wait_for(ask(), ASK_SECONDS + 5))
+        told = asyncio.run(ask())
     except (ServiceUnavailable, AnswerTimeout, TimeoutError):
         fail(f"{name} does not answer")
     if refused := told.get("refused"):

@@ -92,7 +92,8 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(self.program.stop_signal)
         try:
-            await asyncio.wait_for(process.wait(), self.program.stop_seconds)
+            async with asyncio.timeout(self.program.stop_seconds):
+                await process.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

@@ -85,7 +85,8 @@ class Relay:
                 checked = loop.time()
             if await self._publish_some(connection) == 0:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), POLL_SECONDS)
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await wake.wait()
                 if connection.is_closed():
                     raise ConnectionError("the relay's database connection closed")
 

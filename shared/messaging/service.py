@@ -207,7 +207,8 @@ class Service:
         finally:
             self.ending = True
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(binding.stop(), 10)
+                async with asyncio.timeout(10):
+                    await binding.stop()
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
             with contextlib.suppress(Exception):
@@ -383,7 +384,8 @@ class Service:
                 self.ready = time.monotonic() - well < PATIENCE_SECONDS
                 log.warning("looked in vain", extra={"error": repr(error)[:300], "ready": self.ready})
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(dispatch.agreed.wait(), WATCH_SECONDS)
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await dispatch.agreed.wait()
             dispatch.agreed.clear()
 
     def _dsn(self) -> str:

@@ -186,13 +186,13 @@ class Storm:
         assert self._disk is not None
         filler = self._disk / "filler"
         try:
-            with filler.open("wb") as file, contextlib.suppress(OSError):
+            with contextlib.suppress(OSError), filler.open("wb") as file:
                 while True:
                     file.write(bytes(1 << 20))
                     file.flush()
             await asyncio.sleep(seconds)
         finally:
-            filler.unlink()
+            filler.unlink(missing_ok=True)
 
 
 @contextlib.asynccontextmanager

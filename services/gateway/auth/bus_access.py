@@ -201,8 +201,8 @@ class BusAccess:
 
     async def _connected(self) -> Client:
         if self._client is None:
-            connecting = connect("riskpool-gateway-partners", "gateway", credentials=self._credentials)
-            self._client = await asyncio.wait_for(connecting, ASK_SECONDS)
+            async with asyncio.timeout(ASK_SECONDS):
+                self._client = await connect("riskpool-gateway-partners", "gateway", credentials=self._credentials)
         return self._client
 
     async def close(self) -> None:
