@@ -1,12 +1,15 @@
 """Whose credentials for the bus end with an agreement: the order of the events says it, dates do not."""
 
+from importlib import import_module
 from pathlib import Path
 
 import nats
 import pytest
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.auth.bus_access import _open, credentials_of, end_with_agreements, has_agreement, issue
+from services.gateway.projections.tables import agreements
 from services.gateway.queries.organisations import one_institution
 from services.gateway.queries.panel import signed_on
 from shared.contracts.base import Event
@@ -68,6 +71,15 @@ async def test_credentials_end_with_an_agreement_until_it_is_signed_again(
     shown = await one_institution(connection, SCHEME, "bank-a")
     assert shown is not None and shown.terminated is ends
     assert ("bank-a" in [one.institution for one in await signed_on(connection, SCHEME, day("2028-01-01"))]) is not ends
+
+
+@pytest.mark.parametrize("what", ENDED)
+async def test_an_older_database_is_told_the_same_by_its_migration(what: str, connection: AsyncConnection) -> None:
+    told, ends = ENDED[what]
+    await take(connection, told)
+    await connection.execute(update(agreements).values(terminated=False))
+    await connection.exec_driver_sql(import_module("services.gateway.migrations.versions.0014_terminated").FILL)
+    assert await has_agreement(connection, SCHEME, "bank-a") is not ends
 
 
 async def test_an_agreement_of_another_scheme_says_nothing(connection: AsyncConnection) -> None:
